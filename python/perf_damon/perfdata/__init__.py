@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0
+"""perf.data to columns: perf_damon.perfdata.read(path) -> Recording."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from perf_damon.errors import DataError
+from perf_damon.parameters import Parameters
+from perf_damon.perfdata import container, tracing
+from perf_damon.perfdata.assemble import assemble
+from perf_damon.perfdata.container import Attr, Container
+from perf_damon.perfdata.events import EventCollector, Events
+from perf_damon.perfdata.script import ScriptReader
+from perf_damon.perfdata.sideband import SidebandCollector
+from perf_damon.perfdata.tracing import EventFormat
+from perf_damon.perfdata.walk import Walk
+from perf_damon.recording import Header, Losses, Recording
+
+_KEPT_BYTES = 16 << 20
+RECORD_HINT = "record one: perf damon record PID"
+
+
+def read(path: str | os.PathLike[str]) -> Recording:
+    """Read a perf.data file.
+
+    What the columnar reader does not know (compressed, piped, foreign-endian, with trace
+    buffers of the processor, or a directory of `perf record --threads`) is read through
+    `perf script`, which is slower and gives the same columns.
+
+    Raises DataError: not a perf.data file, or one without DAMON's events, or damaged beyond
+    reading; OSError: it cannot be opened.
+    """
+    name = os.fspath(path)
+    status = Path(name).stat()
+    if stat.S_ISDIR(status.st_mode):
+        data = Path(name) / "data"
+        if not data.is_file():
+            raise DataError(f"{name}: is a directory", "name the file that perf wrote with -i")
+        with data.open("rb", buffering=0) as file:
+            size = sum(part.stat().st_size for part in Path(name).iterdir())
+            return _read_through_perf(name, size, _file_header(file, container.parse(file, name)))
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{name}: not a regular file", "write what comes out of it to a file")
+    with Path(name).open("rb", buffering=0) as file:
+        head = container.read_at(file, 0, container.PIPE_HEADER_SIZE)
+        if container.is_foreign(head) or sys.byteorder != "little":
+            header = container.header(file, lambda _: b"", None)
+            return _read_through_perf(name, status.st_size, header)
+        if container.is_pipe(head):
+            features = container.pipe_features(file)
+            header = container.header(file, lambda bit: features.get(bit, b""), None)
+            return _read_through_perf(name, status.st_size, header)
+        parts = container.parse(file, name)
+        if {container.COMPRESSED, container.AUXTRACE} & parts.features.keys():
+            _damon_event(file, parts)  # for its errors
+            return _read_through_perf(name, parts.size, _file_header(file, parts))
+        return _read_columns(file, parts)
+
+
+def _file_header(file: BinaryIO, parts: Container) -> Header:
+    clockid = next((a.clockid for a in parts.attrs if a.clockid is not None), None)
+    return container.header(file, lambda bit: parts.feature(file, bit), clockid)
+
+
+def _read_columns(file: BinaryIO, parts: Container) -> Recording:
+    attr, event = _damon_event(file, parts)
+    _keep_freed_memory()
+    events = EventCollector(
+        attr, event, others=len(parts.attrs) > 1, data_size=parts.data.size, path=parts.path
+    )
+    sideband = SidebandCollector(attr)
+    walk = Walk(file, parts.data)
+    for block in walk:
+        events.take(block)
+        sideband.take(block)
+    return _recording(
+        parts.path,
+        parts.size,
+        _file_header(file, parts),
+        events.events(),
+        sideband,
+        Losses(
+            events=sideband.lost_events,
+            truncated_bytes=walk.truncated_bytes + parts.missing,
+            skipped_records=walk.skipped_records + events.skipped_records,
+        ),
+    )
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what is freed, for the arrays of the next chunk.
+
+    glibc hands blocks of more than 128 KiB back to the kernel at once, which then clears a new
+    page for every page of the next array: that took longer than all the rest of reading. It
+    raises this limit (and the one for trimming the heap, to twice as much) to the size of the
+    largest block that was freed. Other C libraries do not mind.
+    """
+    np.empty(_KEPT_BYTES, dtype=np.uint8)
+
+
+def _read_through_perf(path: str, size: int, header: Header) -> Recording:
+    reader = ScriptReader(path)
+    events = reader.read()
+    losses = Losses(events=reader.lost_events, skipped_records=int(reader.failed))
+    return _recording(path, size, header, events, reader, losses)
+
+
+def _recording(
+    path: str,
+    size: int,
+    header: Header,
+    events: Events,
+    sideband: SidebandCollector | ScriptReader,
+    losses: Losses,
+) -> Recording:
+    mappings = sideband.mappings()
+    parameters = Parameters.from_words(header.cmdline)
+    regions, targets = assemble(events, mappings, sideband.comms, parameters)
+    return Recording(
+        path=path,
+        regions=regions,
+        targets=targets,
+        mappings=mappings,
+        comms=sideband.comms,
+        header=header,
+        parameters=parameters,
+        losses=losses,
+        size=size,
+    )
+
+
+def _damon_event(file: BinaryIO, parts: Container) -> tuple[Attr, EventFormat]:
+    """The attribute and the format of damon:damon_aggregated. Raises DataError."""
+    tracepoints = {a.config: a for a in parts.attrs if a.type == container.TYPE_TRACEPOINT}
+    formats = tracing.parse_tracing_data(parts.feature(file, container.TRACING_DATA))
+    for event in formats:
+        if (event.system, event.name) == (tracing.SYSTEM, tracing.EVENT):
+            if event.id in tracepoints:
+                return tracepoints[event.id], event
+            break
+    if tracepoints and not formats:
+        # perf writes the formats last. The kernel that recorded may be the one that runs.
+        event = tracing.running_kernel_format()
+        if event is not None and event.id in tracepoints:
+            return tracepoints[event.id], event
+        what = "perf record did not finish it" if not parts.missing else "the file is cut off"
+        if parts.complete:
+            what = "the header is damaged"
+        raise DataError(
+            f"{parts.path}: the event formats are missing: {what}",
+            "end perf record with Ctrl-C or SIGTERM, never SIGKILL, and copy the whole file; "
+            "root can read this one where it was recorded, until that kernel reboots",
+        )
+    names = [f"{e.system}:{e.name}" for e in formats if e.id in tracepoints]
+    others = sum((a.type, a.config) != container.DUMMY for a in parts.attrs) - len(names)
+    if others > 0:
+        names.append(f"{others} other" if names else f"{others} that are no tracepoints")
+    raise DataError(
+        f"{parts.path}: no damon:damon_aggregated events; it has {', '.join(names) or 'none'}",
+        RECORD_HINT,
+    )

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The container that perf.data is: file header, event attributes, header features.
+
+Layout of a file (all numbers little-endian; a machine of the other byte order writes
+"2ELIFREP" and the rest in its own order, which is left to perf):
+
+    file header (104 bytes): magic, own size, attr size, sections attrs, data, event types,
+        bitmap of the features that are present
+    attrs: struct perf_event_attr and the section of its ids, for each event
+    data: records
+    feature table: a section for each bit of the bitmap, then the features
+
+Every offset, size and count is checked against the size of the file before it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from perf_damon.errors import DataError
+from perf_damon.recording import Header
+
+MAGIC = b"PERFILE2"
+HEADER_SIZE = 104
+PIPE_HEADER_SIZE = 16
+
+TRACING_DATA = 1
+HOSTNAME = 3
+OS_RELEASE = 4
+VERSION = 5
+ARCH = 6
+CMDLINE = 11
+EVENT_DESC = 12
+AUXTRACE = 18
+DIR_FORMAT = 24
+COMPRESSED = 27
+
+TYPE_TRACEPOINT = 2
+DUMMY = (1, 9)
+"""Type and config of the event that perf adds to record mappings and names."""
+_SAMPLE_ID_ALL = 1 << 18
+_USE_CLOCKID = 1 << 25
+
+_RECORD_SAMPLE = 9
+_RECORD_TRACING_DATA = 66
+_RECORD_FEATURE = 80
+
+_MAX_PIPE_RECORDS = 1 << 10
+_MAX_ATTRS = 1 << 16
+_MAX_FEATURE = 64 << 20
+"""The largest feature that is read: event formats of every tracepoint are about 5 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the file."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attr:
+    """What struct perf_event_attr says of an event, and the ids its samples carry."""
+
+    type: int
+    config: int
+    sample_type: int
+    read_format: int
+    sample_id_all: bool
+    clockid: int | None
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Container:
+    """The parts of a perf.data file."""
+
+    path: str
+    size: int
+    attrs: tuple[Attr, ...]
+    data: Section
+    complete: bool
+    """The header was finished and the file holds all that it announces."""
+    missing: int
+    """Bytes of the data that the header announces and the file does not have."""
+    features: dict[int, Section] = field(default_factory=dict)
+
+    def feature(self, file: BinaryIO, bit: int) -> bytes:
+        """The content of a feature, empty where the file does not have it."""
+        section = self.features.get(bit)
+        if section is None or section.size > _MAX_FEATURE:
+            return b""
+        return read_at(file, section.offset, section.size)
+
+
+def read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    """Up to `size` bytes at `offset`; fewer at the end of the file."""
+    return os.pread(file.fileno(), size, offset)
+
+
+def is_pipe(head: bytes) -> bool:
+    """Whether a file that starts so was written to a pipe (perf record -o -)."""
+    return head[:8] == MAGIC and head[8:16] == struct.pack("<Q", PIPE_HEADER_SIZE)
+
+
+def is_foreign(head: bytes) -> bool:
+    """Whether a file that starts so comes from a machine of the other byte order."""
+    return head[:8] == MAGIC[::-1]
+
+
+def parse(file: BinaryIO, path: str) -> Container:
+    """Read header, attributes and feature table. Raises DataError."""
+    size = os.fstat(file.fileno()).st_size
+    head = read_at(file, 0, HEADER_SIZE)
+    if not head:
+        raise DataError(f"{path}: the file is empty", "record one: perf damon record PID")
+    if head[:8] != MAGIC[: len(head[:8])]:
+        raise DataError(f"{path}: not a perf.data file", "name the file that perf wrote with -i")
+    if len(head) < HEADER_SIZE:
+        raise DataError(
+            f"{path}: the header is cut off: {len(head)} of {HEADER_SIZE} bytes",
+            "record again: perf damon record PID",
+        )
+    (_, attr_size, attrs_offset, attrs_size, data_offset, data_size) = struct.unpack_from(
+        "<6Q", head, 8
+    )
+    flags = int.from_bytes(head[72:104], "little")
+    if data_offset > size or data_offset < HEADER_SIZE:
+        raise DataError(
+            f"{path}: the data are said to begin at byte {data_offset} of {size}",
+            "the file is cut off or damaged; copy it again or record again",
+        )
+    attrs = _parse_attrs(file, path, size, attr_size, Section(attrs_offset, attrs_size))
+    # perf writes the size of the data when it ends; 0 means that it never got there.
+    held = min(data_size or size, size - data_offset)
+    complete = bool(data_size) and held == data_size
+    return Container(
+        path=path,
+        size=size,
+        attrs=attrs,
+        data=Section(data_offset, held),
+        complete=complete,
+        missing=data_size - held if data_size else 0,
+        features=_feature_table(file, size, data_offset + data_size, flags) if complete else {},
+    )
+
+
+def _parse_attrs(
+    file: BinaryIO, path: str, size: int, attr_size: int, section: Section
+) -> tuple[Attr, ...]:
+    if not 64 + 16 <= attr_size <= 4096 or section.offset + section.size > size:
+        raise DataError(
+            f"{path}: the event attributes make no sense "
+            f"({section.size} bytes at {section.offset}, {attr_size} each)",
+            "the file is cut off or damaged; copy it again or record again",
+        )
+    count = min(section.size // attr_size, _MAX_ATTRS)
+    content = read_at(file, section.offset, count * attr_size)
+    attrs = []
+    for at in range(0, count * attr_size, attr_size):
+        type_, _, config, _, sample_type, read_format, flags = struct.unpack_from(
+            "<2I5Q", content, at
+        )
+        clockid = None
+        if attr_size - 16 >= 96 and flags & _USE_CLOCKID:
+            (clockid,) = struct.unpack_from("<i", content, at + 92)
+        ids_offset, ids_size = struct.unpack_from("<2Q", content, at + attr_size - 16)
+        ids = b""
+        if ids_offset + ids_size <= size:
+            ids = read_at(file, ids_offset, ids_size & ~7)
+        attrs.append(
+            Attr(
+                type=type_,
+                config=config,
+                sample_type=sample_type,
+                read_format=read_format,
+                sample_id_all=bool(flags & _SAMPLE_ID_ALL),
+                clockid=clockid,
+                ids=struct.unpack(f"<{len(ids) // 8}Q", ids),
+            )
+        )
+    return tuple(attrs)
+
+
+def _feature_table(file: BinaryIO, size: int, offset: int, flags: int) -> dict[int, Section]:
+    bits = [bit for bit in range(256) if flags >> bit & 1]
+    content = read_at(file, offset, 16 * len(bits))
+    sections = struct.iter_unpack("<2Q", content[: len(content) & ~15])
+    return {
+        bit: Section(*section)
+        for bit, section in zip(bits, sections, strict=False)
+        if sum(section) <= size
+    }
+
+
+def header(file: BinaryIO, feature: Callable[[int], bytes], clockid: int | None) -> Header:
+    """The header of a recording, from its features."""
+    strings = [_strings(feature(bit), 1) for bit in (HOSTNAME, OS_RELEASE, VERSION, ARCH)]
+    hostname, os_release, version, arch = (text[0] if text else None for text in strings)
+    words = feature(CMDLINE)
+    count = int.from_bytes(words[:4], "little")
+    return Header(
+        hostname=hostname,
+        os_release=os_release,
+        perf_version=version,
+        arch=arch,
+        cmdline=tuple(_strings(words[4:], count)),
+        clockid=clockid,
+        captured=os.fstat(file.fileno()).st_mtime,
+    )
+
+
+def pipe_features(file: BinaryIO) -> dict[int, bytes]:
+    """The features of a piped file, which come as records ahead of the events."""
+    features: dict[int, bytes] = {}
+    at = PIPE_HEADER_SIZE
+    for _ in range(_MAX_PIPE_RECORDS):
+        record = read_at(file, at, 1 << 16)
+        if len(record) < 16:
+            break
+        kind, _, size = struct.unpack_from("<IHH", record)
+        if size < 8 or kind == _RECORD_SAMPLE:
+            break
+        if kind == _RECORD_FEATURE and size >= 16:
+            (bit,) = struct.unpack_from("<Q", record, 8)
+            features[bit] = record[16:size]
+        elif kind == _RECORD_TRACING_DATA:  # what it announces follows it
+            size += struct.unpack_from("<I", record, 8)[0]
+        at += size
+    return features
+
+
+def _strings(content: bytes, count: int) -> list[str]:
+    """Strings as features hold them: u32 size, then that many bytes, padded with zeros."""
+    strings: list[str] = []
+    at = 0
+    while len(strings) < count and at + 4 <= len(content):
+        (size,) = struct.unpack_from("<I", content, at)
+        text = content[at + 4 : at + 4 + size]
+        strings.append(text.split(b"\0", 1)[0].decode(errors="replace"))
+        at += 4 + size
+    return strings

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Reading through `perf script`, for the files that the columnar reader does not know.
+
+perf script prints a line an event; of DAMON's lines the numbers are taken, block by block. It
+decompresses, swaps bytes and sorts by time by itself, at about a microsecond an event.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from typing import IO
+
+import numpy as np
+
+from perf_damon.errors import DataError
+from perf_damon.perfdata.events import MAX_TARGETS, Events
+from perf_damon.perfdata.sideband import MappingTable
+from perf_damon.recording import Mappings
+
+_EVENT = b" damon:damon_aggregated: "
+_LINE = re.compile(
+    rb"\s*\d+\s+\d+\.\d{9}: damon:damon_aggregated:"
+    rb"\s+target_id=\d+ nr_regions=\d+ \d+-\d+: \d+(?P<age> \d+)?\s*"
+)
+_NUMBERS = bytes(c if chr(c).isdigit() else ord(" ") for c in range(256))
+_COLUMNS = ("tid", "s", "ns", "target_id", "nr_regions", "start", "end", "nr_accesses", "age")
+_BLOCK = 4 << 20
+_PATIENCE_S = 120
+_MAX_ERROR_TEXT = 1 << 16
+_OTHER_EVENT = re.compile(rb"\d+\.\d{9}: +(\S+:\S+): ")
+_SIDEBAND = re.compile(
+    rb"\s*-?\d+\s+(?P<s>\d+)\.(?P<ns>\d{9}): PERF_RECORD_(?P<kind>\w+)(?P<rest>.*)"
+)
+_MMAP = re.compile(
+    rb" (?P<pid>-?\d+)/-?\d+: \[(?P<start>0x[0-9a-f]+|0)\((?P<size>0x[0-9a-f]+|0)\)"
+    rb" @ (?P<offset>0x[0-9a-f]+|0)[^]]*\]: \S+ (?P<name>.*)"
+)
+_COMM = re.compile(rb"(?P<exec> exec)?: (?P<comm>.*):(?P<pid>-?\d+)/(?P<tid>-?\d+)")
+_TASK = re.compile(rb"\((?P<pid>-?\d+):(?P<tid>-?\d+)\):\((?P<parent>-?\d+):-?\d+\)")
+_LOST = re.compile(rb" lost (?P<count>\d+)")
+
+
+class ScriptReader:
+    """What perf script tells of a file, once read() has been called."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._table = MappingTable()
+        self._parts: list[np.ndarray] = []
+        self._others: set[str] = set()
+        self.comms: dict[int, str] = {}
+        """As in recording.Recording."""
+        self.lost_events = 0
+        """Events that the kernel dropped."""
+        self.failed = False
+        """perf script gave up before the end."""
+
+    def read(self) -> Events:
+        """Run perf script and read all it says. Raises DataError."""
+        options = "-F tid,time,event,trace --ns --show-mmap-events --show-task-events"
+        words = ["script", "-i", self._path, *options.split(), "--show-lost-events"]
+        with _Perf(self._path, words) as perf:
+            for block in perf.blocks():
+                self._take(block)
+            complaint = perf.complaint()
+        if complaint and not self._parts:
+            raise DataError(
+                f"{self._path}: perf script cannot read it: {complaint}",
+                "a newer perf may; or record again: perf damon record PID",
+            )
+        self.failed = bool(complaint)
+        if not self._parts:
+            raise DataError(
+                f"{self._path}: no damon:damon_aggregated events; it has "
+                + (", ".join(sorted(self._others)) or "none"),
+                "record one: perf damon record PID",
+            )
+        return self._events()
+
+    def mappings(self) -> Mappings:
+        """All mappings."""
+        return self._table.mappings()
+
+    def _take(self, block: bytes) -> None:
+        lines = block.splitlines()
+        ours = lines
+        if block.count(_EVENT) != len(lines):
+            ours = [line for line in lines if _EVENT in line]
+            for line in lines:
+                if _EVENT not in line:
+                    self._take_other(line)
+        if not ours:
+            return
+        match = _LINE.fullmatch(ours[0])
+        if not match:
+            raise DataError(
+                f"{self._path}: perf script prints events in a form that is not known: "
+                + ours[0].decode(errors="replace").strip(),
+                "record without -z, -o - and --threads: then perf is not needed for reading",
+            )
+        count = len(_COLUMNS) if match["age"] else len(_COLUMNS) - 1
+        numbers = np.fromstring(b" ".join(ours).translate(_NUMBERS), dtype=np.uint64, sep=" ")
+        if len(numbers) != count * len(ours):
+            raise DataError(f"{self._path}: perf script prints events in more than one form", "")
+        self._parts.append(numbers.reshape(-1, count))
+
+    def _take_other(self, line: bytes) -> None:
+        match = _SIDEBAND.fullmatch(line)
+        if not match:
+            if len(self._others) < 10 and (other := _OTHER_EVENT.search(line)):
+                self._others.add(other[1].decode(errors="replace"))
+            return
+        kind, rest = match["kind"], match["rest"]
+        time = int(match["s"]) * 10**9 + int(match["ns"])
+        if kind in (b"MMAP", b"MMAP2") and (m := _MMAP.fullmatch(rest)):
+            start, size, offset = (int(m[name], 16) for name in ("start", "size", "offset"))
+            name = m["name"].decode(errors="replace")
+            self._table.add(time, int(m["pid"]), start, start + size, offset, name)
+        elif kind == b"COMM" and (m := _COMM.fullmatch(rest)):
+            pid, comm = int(m["pid"]), m["comm"].decode(errors="replace")
+            if m["pid"] == m["tid"]:
+                self.comms[pid] = comm
+                if m["exec"]:
+                    self._table.forget(pid)
+            else:
+                self.comms.setdefault(pid, comm)
+        elif kind in (b"FORK", b"EXIT") and (m := _TASK.fullmatch(rest)):
+            if kind == b"FORK":
+                self._table.fork(time, int(m["parent"]), int(m["pid"]))
+            elif m["pid"] == m["tid"]:
+                self._table.forget(int(m["pid"]))
+        elif kind.startswith(b"LOST") and (m := _LOST.match(rest)):
+            self.lost_events += int(m["count"])
+
+    def _events(self) -> Events:
+        # A patched kernel may stop telling the age, but not within one recording.
+        width = min(part.shape[1] for part in self._parts)
+        numbers = np.concatenate([part[:, :width] for part in self._parts])
+        self._parts = []
+        rows = dict(zip(_COLUMNS, numbers.T, strict=False))
+        keys, target = np.unique(
+            np.column_stack([rows["tid"], rows["target_id"]]), axis=0, return_inverse=True
+        )
+        if len(keys) > MAX_TARGETS:
+            raise DataError(f"{self._path}: names more than {MAX_TARGETS} targets", "")
+        columns = {
+            "time": rows["s"] * np.uint64(10**9) + rows["ns"],
+            "start": rows["start"].copy(),
+            "end": rows["end"].copy(),
+        }
+        for name in ("nr_accesses", "age", "nr_regions"):
+            if name in rows:
+                columns[name] = rows[name].astype(np.uint32)
+        time = columns["time"]
+        return Events(
+            columns=columns,
+            target=target.reshape(-1).astype(np.uint16),
+            keys=[(int(tid), int(id_)) for tid, id_ in keys],
+            ordered=bool((time[1:] >= time[:-1]).all()),
+        )
+
+
+class _Perf:
+    """A running perf whose output is read; it ends with the block, whatever happens."""
+
+    def __init__(self, path: str, words: list[str]) -> None:
+        perf = shutil.which("perf")
+        if perf is None:
+            raise DataError(
+                f"{path}: this kind of file (compressed, piped, foreign or of several threads)"
+                " is read through perf script, and perf is not installed",
+                "install perf (Debian: linux-perf)",
+            )
+        self._path = path
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (see __exit__)
+        self._process = subprocess.Popen(
+            [perf, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**os.environ, "LC_ALL": "C", "PERF_CONFIG": os.devnull},
+        )
+
+    def __enter__(self) -> _Perf:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
+
+    def blocks(self) -> Iterator[bytes]:
+        """The output, as blocks of whole lines. Raises DataError if none comes for long."""
+        fd = self._process.stdout.fileno()
+        parts: list[bytes] = []
+        held = 0
+        while True:
+            if not select.select([fd], [], [], _PATIENCE_S)[0]:
+                raise DataError(
+                    f"{self._path}: perf script says nothing for {_PATIENCE_S} seconds",
+                    f"try it yourself: perf script -i {self._path}",
+                )
+            part = os.read(fd, 1 << 20)
+            parts.append(part)
+            held += len(part)
+            if held < _BLOCK and part:
+                continue
+            whole, newline, rest = b"".join(parts).rpartition(b"\n")
+            if newline or (whole := rest):
+                yield whole
+            parts, held = [rest], len(rest)
+            if not part:
+                return
+
+    def complaint(self) -> str:
+        """Why perf failed, empty if it did not."""
+        if self._process.wait() == 0:
+            return ""
+        self._errors.seek(0)
+        text = self._errors.read(_MAX_ERROR_TEXT).decode(errors="replace")
+        lines = [line.strip() for line in text.splitlines() if "Ignoring" not in line]
+        return next((line for line in reversed(lines) if line), "it fails without a word")

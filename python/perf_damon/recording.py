@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The model of a recording: columns of regions, the targets they belong to, the mappings.
+
+A row is one `damon:damon_aggregated` event: one region at the end of one aggregation interval.
+Rows are numpy columns, never objects: an hour's recording has tens of millions of them.
+The rows of a Recording are grouped by target and ordered by time within it, so that a
+target's columns are slices of the whole, not copies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from perf_damon.parameters import Attributes, Parameters
+
+if TYPE_CHECKING:
+    import pandas
+
+Column = np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Columns of equal length n; row i is one region of one snapshot."""
+
+    time: Column
+    """uint64 (n,): nanoseconds of the recording's clock, when the event was emitted."""
+    start: Column
+    """uint64 (n,): first byte's address."""
+    end: Column
+    """uint64 (n,): address after the last byte."""
+    nr_accesses: Column
+    """uint32 (n,): samples that saw an access, 0 … Attributes.max_nr_accesses."""
+    age: Column | None
+    """uint32 (n,): aggregation intervals since the access pattern last changed; None where the
+    recorded kernel does not tell."""
+    nr_regions: Column
+    """uint32 (n,): how many regions the target had in this snapshot, as the kernel says."""
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def __getitem__(self, rows: slice) -> Regions:
+        """The same columns for a slice of the rows, without a copy."""
+        return Regions(
+            time=self.time[rows],
+            start=self.start[rows],
+            end=self.end[rows],
+            nr_accesses=self.nr_accesses[rows],
+            age=None if self.age is None else self.age[rows],
+            nr_regions=self.nr_regions[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Mappings:
+    """What was mapped where: columns of equal length n, in the order of the file.
+
+    Source: perf's MMAP and MMAP2 records. A later row replaces what it covers of earlier ones
+    of the same pid; a fork's child starts with its parent's rows.
+    """
+
+    time: Column
+    """uint64 (n,): nanoseconds; 0 for what perf found in /proc when it started."""
+    pid: Column
+    """int32 (n,)."""
+    start: Column
+    """uint64 (n,)."""
+    end: Column
+    """uint64 (n,)."""
+    offset: Column
+    """uint64 (n,): file offset in bytes."""
+    name: Column
+    """int32 (n,): index into names."""
+    names: tuple[str, ...]
+    """File names as perf writes them, and [heap], [stack], //anon, [vdso] …"""
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One monitored address space: the events of one (kdamond, target id).
+
+    sysfs numbers the targets of each kdamond from 0, so the id alone does not tell them apart.
+    """
+
+    kdamond: int
+    """Thread id of the kdamond."""
+    id: int
+    """The event's target_id."""
+    rows: slice
+    """Rows of the recording that belong to this target."""
+    regions: Regions
+    """Their columns."""
+    offsets: Column
+    """int64 (snapshots + 1,): snapshot i is rows offsets[i]:offsets[i + 1] of `regions`."""
+    attributes: Attributes = field(default_factory=Attributes)
+    """Known from the recording, or inferred from time stamps: see attributes_inferred."""
+    attributes_inferred: bool = False
+    operations: str | None = None
+    """vaddr, fvaddr, paddr, or None when the recording does not say."""
+    pid: int | None = None
+    """The monitored process; None for physical memory or when the recording does not say."""
+    pid_inferred: bool = False
+    """pid was concluded from the mappings that cover the regions, not told."""
+    comm: str | None = None
+    """The process's name."""
+
+    @property
+    def nr_snapshots(self) -> int:
+        """How many snapshots (aggregations) there are."""
+        return len(self.offsets) - 1
+
+    @cached_property
+    def snapshot_time(self) -> Column:
+        """uint64 (snapshots,): nanoseconds when each snapshot's first event was emitted."""
+        return self.regions.time[self.offsets[:-1]]
+
+    @property
+    def max_nr_accesses(self) -> int:
+        """The nr_accesses of memory that every sample found accessed: at least 1."""
+        known = self.attributes.max_nr_accesses
+        if known:
+            return known
+        return max(1, int(self.regions.nr_accesses.max(initial=1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What did not reach the recording, and what could not be read of it."""
+
+    events: int = 0
+    """Events that the kernel dropped because perf's buffer was full (LOST, LOST_SAMPLES)."""
+    truncated_bytes: int = 0
+    """Bytes at the file's end that hold no whole record, or that the header announces and the
+    file does not have."""
+    skipped_records: int = 0
+    """Records that make no sense and were passed over."""
+
+    def __bool__(self) -> bool:
+        return bool(self.events or self.truncated_bytes or self.skipped_records)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What perf says of the machine and the run; None or empty where it does not."""
+
+    hostname: str | None = None
+    os_release: str | None = None
+    """The kernel's release, as uname -r prints it."""
+    perf_version: str | None = None
+    arch: str | None = None
+    cmdline: tuple[str, ...] = ()
+    clockid: int | None = None
+    """The clock of the time stamps (CLOCK_MONOTONIC is 1); None is perf's own clock."""
+    captured: float | None = None
+    """Unix time of the file (its modification)."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """All of one perf.data file that concerns DAMON."""
+
+    path: str
+    regions: Regions
+    """Every row, grouped by target."""
+    targets: tuple[Target, ...]
+    mappings: Mappings
+    comms: dict[int, str]
+    """Names of processes by pid (kdamonds too), the last name each had."""
+    header: Header
+    parameters: Parameters | None
+    """What `perf damon record` wrote about the monitoring; None in a plain perf recording."""
+    losses: Losses
+    size: int
+    """Bytes of the file."""
+
+    @property
+    def start_time(self) -> int:
+        """Nanoseconds of the first event (0 without events)."""
+        return min((int(t.regions.time[0]) for t in self.targets if len(t.regions)), default=0)
+
+    @property
+    def end_time(self) -> int:
+        """Nanoseconds of the last event (0 without events)."""
+        return max((int(t.regions.time[-1]) for t in self.targets if len(t.regions)), default=0)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row a region and snapshot, as a pandas DataFrame.
+
+        Columns: kdamond, target (id), pid (nullable), snapshot (index within the target), time
+        (seconds since the first event), start, end, size (bytes), nr_accesses, rate (0…1), age
+        (seconds; NaN where unknown).
+        """
+        import pandas
+
+        start_time = self.start_time
+        frames = [_frame(target, start_time) for target in self.targets]
+        if not frames:
+            nothing = np.empty(0)
+            empty = Regions(*(nothing.astype(np.uint64) for _ in range(6)))
+            none = Target(0, 0, slice(0, 0), empty, np.zeros(1, dtype=np.int64))
+            frames = [_frame(none, 0)]
+        return pandas.concat(frames, ignore_index=True)
+
+
+def _frame(target: Target, start_time: int) -> pandas.DataFrame:
+    import pandas
+
+    regions = target.regions
+    count = len(regions)
+    aggr_us = target.attributes.aggr_us
+    age = np.full(count, np.nan)
+    if regions.age is not None and aggr_us:
+        age = regions.age * (aggr_us / 1e6)
+    return pandas.DataFrame(
+        {
+            "kdamond": np.full(count, target.kdamond, dtype=np.int32),
+            "target": np.full(count, target.id, dtype=np.uint64),
+            "pid": pandas.array([target.pid], dtype="Int32").repeat(count),
+            "snapshot": np.repeat(np.arange(target.nr_snapshots), np.diff(target.offsets)),
+            "time": (regions.time - np.uint64(start_time)) / 1e9,
+            "start": regions.start,
+            "end": regions.end,
+            "size": regions.end - regions.start,
+            "nr_accesses": regions.nr_accesses,
+            "rate": np.minimum(regions.nr_accesses / target.max_nr_accesses, 1.0),
+            "age": age,
+        }
+    )

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Units that people read and write: times, sizes, addresses."""
+
+from __future__ import annotations
+
+import re
+
+from perf_damon.errors import UsageError
+
+_TIME_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
+_SIZE_SHIFT = {"": 0, "B": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50}
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)?")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE)
+_MAX = 2**64 - 1
+
+
+def parse_time_us(text: str) -> int:
+    """Microseconds of a time with its unit: `5ms`, `100ms`, `1s`, `1.5m`, `2h`, `0`.
+
+    Raises UsageError; a bare number other than 0 is refused, because tools disagree on its unit.
+    """
+    match = _TIME.fullmatch(text.strip())
+    if not match:
+        raise UsageError(f"'{text}' is not a time", "write it as in 500us, 5ms, 1s, 2m, 1h")
+    number, unit = match.groups()
+    if unit is None and float(number) != 0:
+        raise UsageError(
+            f"'{text}' has no unit", f"write {number}us, {number}ms or {number}s, as you mean it"
+        )
+    value = round(float(number) * _TIME_US[unit or "us"])
+    if value > _MAX:
+        raise UsageError(f"'{text}' is longer than the kernel can count")
+    return value
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size: `4096`, `0x1000`, `4K`, `1.5G`, `10MiB` (K is 1024).
+
+    Raises UsageError.
+    """
+    stripped = text.strip()
+    if re.fullmatch(r"0[xX][0-9a-fA-F]+", stripped):
+        value = int(stripped, 16)
+    else:
+        match = _SIZE.fullmatch(stripped)
+        if not match:
+            raise UsageError(f"'{text}' is not a size", "write it as in 4096, 0x1000, 4K, 10M, 2G")
+        number, unit = match.groups()
+        scale = 1 << _SIZE_SHIFT[unit.upper()]
+        value = int(number) * scale if number.isdigit() else round(float(number) * scale)
+    if value > _MAX:
+        raise UsageError(f"'{text}' is more than 64 bits hold")
+    return value
+
+
+def format_size(size: float) -> str:
+    """Bytes for people: `512 B`, `4.0 KiB`, `1.5 GiB`."""
+    if abs(size) < 1024:
+        return f"{size:.0f} B"
+    # 1023.96 KiB would read "1024.0 KiB": that is the next unit's
+    scaled, unit = size / 1024, "KiB"
+    for larger in ("MiB", "GiB", "TiB", "PiB", "EiB"):
+        if abs(scaled) < 1023.95:
+            break
+        scaled, unit = scaled / 1024, larger
+    return f"{scaled:.1f} {unit}"
+
+
+def format_time_us(us: float) -> str:
+    """Microseconds for people, in the largest unit that keeps them short: `5 ms`, `1.5 s`."""
+    if us < 1_000:
+        return f"{us:.4g} us"
+    if us < 1_000_000:
+        return f"{us / 1_000:.4g} ms"
+    if us < 120_000_000:
+        return f"{us / 1_000_000:.4g} s"
+    seconds = round(us / 1_000_000)
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min"
+
+
+def format_address(address: int) -> str:
+    """An address as perf and /proc/PID/maps write it, with 0x."""
+    return f"0x{address:x}"
+
+
+def format_count(number: int) -> str:
+    """A count for people: `1,234,567`."""
+    return f"{number:,}"

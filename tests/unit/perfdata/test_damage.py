@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Damaged files: a DataError or what is left of the recording, never anything else."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import perf_damon
+from perf_damon.errors import DataError
+from perf_damon.perfdata import tracing
+
+from .writer import Event, Writer, damon_event, dummy_event
+
+
+def sound_file() -> bytes:
+    other = Event(config=372, ids=(40,), name="sched_switch", system="sched")
+    writer = Writer(events=[damon_event(), other, dummy_event()])
+    writer.comm(77, "app")
+    writer.mmap2(77, 0x10000, 0x8000, "/bin/app")
+    writer.fork(77, 78)
+    for i in range(40):
+        rows = [(0x10000 + n * 0x1000, 0x11000 + n * 0x1000, n, i) for n in range(6)]
+        writer.regions(time=10**9 + i * 10**8, regions=rows, tid=500 + i % 2, cpu=i % 2)
+        if i % 5 == 0:
+            writer.sample(other, time=10**9 + i, tid=1, raw=other.raw(1, {}))
+            writer.finished_round()
+    writer.lost(3)
+    return writer.content()
+
+
+SOUND = sound_file()
+FILE = st.just(SOUND)
+VALUES = [0, 1, 7, 8, 0x7F, 0x80, 0xFF, 0xFFFF, 1 << 31, (1 << 32) - 1, 1 << 62, (1 << 64) - 1]
+
+
+@st.composite
+def flipped(draw):
+    content = bytearray(SOUND)
+    for _ in range(draw(st.integers(1, 8))):
+        content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
+    return bytes(content)
+
+
+@st.composite
+def with_numbers(draw):
+    """Whole fields overwritten with numbers that tend to break something."""
+    content = bytearray(SOUND)
+    for _ in range(draw(st.integers(1, 4))):
+        size = draw(st.sampled_from([2, 4, 8]))
+        at = draw(st.integers(0, (len(content) - 8) // size)) * size
+        value = draw(st.sampled_from(VALUES)) & (1 << 8 * size) - 1
+        content[at : at + size] = value.to_bytes(size, "little")
+    return bytes(content)
+
+
+@st.composite
+def spliced(draw):
+    cuts = sorted(draw(st.lists(st.integers(0, len(SOUND)), min_size=4, max_size=4)))
+    a, b, c, d = cuts
+    order = draw(st.permutations([SOUND[:a], SOUND[a:b], SOUND[b:c], SOUND[c:d], SOUND[d:]]))
+    return b"".join(order)
+
+
+@st.composite
+def in_the_header(draw):
+    content = bytearray(SOUND)
+    at = draw(st.integers(0, 60)) * 8
+    content[at : at + 8] = draw(st.sampled_from(VALUES)).to_bytes(8, "little")
+    return bytes(content)
+
+
+DAMAGED = st.one_of(
+    flipped(),
+    with_numbers(),
+    in_the_header(),
+    spliced(),
+    st.integers(0, len(SOUND)).map(lambda n: SOUND[:n]),
+    st.binary(max_size=2000),
+    st.binary(max_size=2000).map(lambda b: SOUND[:400] + b),
+    st.binary(max_size=300).map(lambda b: b"PERFILE2\x68\0\0\0\0\0\0\0" + b),
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def formats_of_this_kernel():
+    """Files that lost their formats are read on as well."""
+    parsed = tracing.parse_tracing_data(Writer().tracing_data())[0]
+    patch = pytest.MonkeyPatch()
+    patch.setattr(tracing, "running_kernel_format", lambda: parsed)
+    yield
+    patch.undo()
+
+
+def check(recording):
+    """What holds for every recording, damaged or not."""
+    regions = recording.regions
+    assert (regions.start < regions.end).all()
+    assert (regions.nr_regions > 0).all()
+    assert sum(len(t.regions) for t in recording.targets) == len(regions)
+    for target in recording.targets:
+        assert target.offsets[0] == 0
+        assert target.offsets[-1] == len(target.regions)
+        assert (np.diff(target.offsets) > 0).all()
+        time = target.regions.time
+        assert (time[1:] >= time[:-1]).all()
+    mappings = recording.mappings
+    assert (mappings.start < mappings.end).all()
+    assert ((mappings.name >= 0) & (mappings.name < max(1, len(mappings.names)))).all()
+    assert recording.losses.truncated_bytes >= 0
+
+
+def test_the_sound_file_is_sound(tmp_path):
+    (tmp_path / "sound").write_bytes(SOUND)
+    recording = perf_damon.open(tmp_path / "sound")
+    check(recording)
+    assert len(recording.regions) == 240
+    assert recording.losses.events == 3
+
+
+@settings(max_examples=400, deadline=None)
+@given(content=DAMAGED)
+def test_damaged_files(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(content)
+    try:
+        recording = perf_damon.open(path)
+    except DataError as error:
+        assert str(path) in error.message
+        assert "\n" not in error.message
+    else:
+        check(recording)
+
+
+def test_every_length(tmp_path):
+    """Cut off at any byte, the file gives whole events or an error."""
+    counts = set()
+    for size in random.Random(1).sample(range(len(SOUND)), 300):
+        (tmp_path / "cut").write_bytes(SOUND[:size])
+        try:
+            recording = perf_damon.open(tmp_path / "cut")
+        except DataError:
+            continue
+        check(recording)
+        counts.add(len(recording.regions))
+    assert len(counts) > 50

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Reading through perf script: the real one where there is one, else what it prints."""
+
+import shutil
+import textwrap
+
+import numpy as np
+import pytest
+
+import perf_damon
+from perf_damon.errors import DataError
+from perf_damon.parameters import Attributes, Kdamond, Parameters
+
+from .writer import Event, Writer, damon_event, dummy_event
+
+SECOND = 10**9
+needs_perf = pytest.mark.skipif(not shutil.which("perf"), reason="perf is not installed")
+
+
+def writer_of_everything():
+    told = Parameters((Kdamond(500, "vaddr", Attributes(5000, 100000), (77,)),), ("app",), {})
+    other = Event(config=372, ids=(40,), name="sched_switch", system="sched")
+    writer = Writer(
+        events=[damon_event(), other, dummy_event()],
+        cmdline=["perf", "record", "--", "sh", *told.to_words()],
+    )
+    writer.comm(77, "an app")
+    writer.mmap2(77, 0x10000, 0x8000, "/bin/an app")
+    writer.fork(77, 78, time=5)
+    writer.mmap2(78, 0x90000, 0x1000, "[heap]", time=9)
+    for i in range(30):
+        rows = [(0x10000 + n * 0x1000, 0x11000 + n * 0x1000, n, i) for n in range(4)]
+        rows.append((0xFFFFFFFFFFFF0000, 0xFFFFFFFFFFFFF000, 20, 1))
+        for tid in (501, 500):
+            time = SECOND + i * SECOND // 10 + (500 - tid) * 10000
+            writer.regions(time=time, regions=rows, tid=tid, cpu=i % 2)
+        writer.sample(other, time=SECOND + i * SECOND // 10 + 9, tid=3, raw=other.raw(3, {}))
+    writer.lost(8)
+    return writer
+
+
+def assert_alike(one, other):
+    for name in ("time", "start", "end", "nr_accesses", "age", "nr_regions"):
+        a, b = getattr(one.regions, name), getattr(other.regions, name)
+        assert (a is None) == (b is None), name
+        if a is not None:
+            assert a.dtype == b.dtype, name
+            np.testing.assert_array_equal(a, b, name)
+    for a, b in zip(one.targets, other.targets, strict=True):
+        assert (a.kdamond, a.id, a.rows, a.pid, a.attributes, a.comm, a.pid_inferred) == (
+            *(b.kdamond, b.id, b.rows, b.pid, b.attributes, b.comm, b.pid_inferred),
+        )
+        np.testing.assert_array_equal(a.offsets, b.offsets)
+    for name in ("time", "pid", "start", "end", "offset", "name"):
+        a, b = getattr(one.mappings, name), getattr(other.mappings, name)
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b, name)
+    assert one.mappings.names == other.mappings.names
+    assert one.parameters == other.parameters
+    assert one.losses.events == other.losses.events
+
+
+@needs_perf
+def test_a_piped_file_gives_what_a_plain_one_gives(tmp_path):
+    writer = writer_of_everything()
+    (tmp_path / "plain").write_bytes(writer.content())
+    (tmp_path / "piped").write_bytes(writer.piped())
+    plain, piped = perf_damon.open(tmp_path / "plain"), perf_damon.open(tmp_path / "piped")
+    assert len(piped.regions) == 300
+    assert_alike(plain, piped)
+    assert piped.comms.items() >= plain.comms.items()
+    assert piped.header.hostname == "box"
+    assert piped.header.cmdline == plain.header.cmdline
+
+
+@needs_perf
+def test_age_may_be_missing(tmp_path):
+    event = damon_event(fields=tuple(f for f in damon_event().fields if "age" not in f[0]))
+    writer = Writer(events=[event, dummy_event()])
+    writer.regions(time=SECOND, regions=[(0x1000, 0x2000, 1, 0)])
+    (tmp_path / "piped").write_bytes(writer.piped())
+    recording = perf_damon.open(tmp_path / "piped")
+    assert recording.regions.age is None
+    assert list(recording.regions.end) == [0x2000]
+
+
+@needs_perf
+def test_a_piped_file_without_damon_events(tmp_path):
+    switch = Event(config=372, ids=(40,), name="sched_switch", system="sched")
+    writer = Writer(events=[switch])
+    writer.sample(switch, time=SECOND, tid=3, raw=switch.raw(3, {}))
+    (tmp_path / "piped").write_bytes(writer.piped())
+    with pytest.raises(DataError, match=r"no damon:damon_aggregated events; it has sched:sched_s"):
+        perf_damon.open(tmp_path / "piped")
+
+
+def fake_perf(tmp_path, monkeypatch, body):
+    """Put a perf that does as `body` says in front of PATH; returns a piped file."""
+    perf = tmp_path / "bin" / "perf"
+    perf.parent.mkdir()
+    perf.write_text("#!/bin/sh\n" + textwrap.dedent(body))
+    perf.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{perf.parent}:/usr/bin:/bin")
+    (tmp_path / "piped").write_bytes(b"PERFILE2" + bytes([16, *[0] * 7]))
+    return tmp_path / "piped"
+
+
+LINE = "  500     1.000000000: damon:damon_aggregated: target_id=0 nr_regions=1 4096-8192: 3 4"
+
+
+def test_perf_fails(tmp_path, monkeypatch):
+    path = fake_perf(tmp_path, monkeypatch, "echo x Ignoring. >&2; echo no way >&2; exit 255")
+    with pytest.raises(DataError, match="perf script cannot read it: no way"):
+        perf_damon.open(path)
+
+
+def test_perf_gives_up_in_the_middle(tmp_path, monkeypatch):
+    path = fake_perf(tmp_path, monkeypatch, f"echo '{LINE}'; exit 255")
+    recording = perf_damon.open(path)
+    assert len(recording.regions) == 1
+    assert recording.losses.skipped_records == 1
+
+
+def test_perf_prints_something_else(tmp_path, monkeypatch):
+    path = fake_perf(tmp_path, monkeypatch, f"echo '{LINE} 99'")
+    with pytest.raises(DataError, match="in a form that is not known"):
+        perf_damon.open(path)
+
+
+def test_perf_changes_its_mind(tmp_path, monkeypatch):
+    path = fake_perf(tmp_path, monkeypatch, f"echo '{LINE}'; echo '{LINE} 5'")
+    with pytest.raises(DataError, match="more than one form"):
+        perf_damon.open(path)
+
+
+def test_perf_hangs(tmp_path, monkeypatch):
+    monkeypatch.setattr("perf_damon.perfdata.script._PATIENCE_S", 0.2)
+    path = fake_perf(tmp_path, monkeypatch, f"echo '{LINE}'; exec sleep 1000")
+    with pytest.raises(DataError, match="perf script says nothing"):
+        perf_damon.open(path)
+
+
+def test_perf_is_missing(tmp_path, monkeypatch):
+    path = fake_perf(tmp_path, monkeypatch, "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DataError, match="perf is not installed") as caught:
+        perf_damon.open(path)
+    assert "linux-perf" in caught.value.hint
+
+
+@needs_perf
+def test_a_foreign_file_that_perf_cannot_read_either(tmp_path):
+    (tmp_path / "foreign").write_bytes(b"2ELIFREP" + bytes(96))
+    with pytest.raises(DataError, match="foreign: perf script cannot read it"):
+        perf_damon.open(tmp_path / "foreign")

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Writes perf.data files of known content, so that tests know what reading them must give.
+
+>>> writer = Writer()
+>>> writer.regions(time=1000, tid=500, regions=[(0x1000, 0x2000, 3, 7)])
+>>> path.write_bytes(writer.content())
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+IP, TID, TIME, ADDR, READ, CALLCHAIN, ID, CPU, PERIOD, STREAM_ID, RAW = (1 << i for i in range(11))
+IDENTIFIER = 1 << 16
+PERF_RECORD = IP | TID | TIME | CPU | PERIOD | RAW | IDENTIFIER
+"""What `perf record -e damon:damon_aggregated` asks for."""
+TRAILER = (TID, TIME, ID, STREAM_ID, CPU, IDENTIFIER)
+SAMPLE_ID_ALL = 1 << 18
+USE_CLOCKID = 1 << 25
+
+COMMON = (
+    ("unsigned short common_type", 0, 2, 0),
+    ("unsigned char common_flags", 2, 1, 0),
+    ("unsigned char common_preempt_count", 3, 1, 0),
+    ("int common_pid", 4, 4, 1),
+)
+FIELDS = (
+    ("unsigned long target_id", 8, 8, 0),
+    ("unsigned int nr_regions", 16, 4, 0),
+    ("unsigned long start", 24, 8, 0),
+    ("unsigned long end", 32, 8, 0),
+    ("unsigned int nr_accesses", 40, 4, 0),
+    ("unsigned int age", 44, 4, 0),
+)
+"""The fields of Linux 6.12: declaration, offset, size, signed."""
+PATCHED_FIELDS = (
+    ("unsigned int context_id", 8, 4, 0),
+    ("unsigned long start", 16, 8, 0),
+    ("unsigned long end", 24, 8, 0),
+    ("unsigned int age", 32, 4, 0),
+    ("unsigned char node[3]", 36, 3, 0),
+    ("unsigned short nr_accesses", 40, 2, 0),
+    ("unsigned int nr_regions", 44, 4, 0),
+    ("unsigned int target_id", 48, 4, 0),
+    ("unsigned long local", 56, 8, 0),
+)
+"""Another order, other sizes, and fields that nobody here knows."""
+
+HEADER_PAGE = (
+    b"\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n"
+    b"\tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n"
+    b"\tfield: int overwrite;\toffset:8;\tsize:1;\tsigned:1;\n"
+    b"\tfield: char data;\toffset:16;\tsize:4080;\tsigned:0;\n"
+)
+FEATURES = {"hostname": 3, "osrelease": 4, "version": 5, "arch": 6}
+
+
+def format_text(name: str, id_: int, fields: Sequence[tuple[str, int, int, int]]) -> str:
+    lines = [f"name: {name}", f"ID: {id_}", "format:"]
+    for group in (COMMON, fields):
+        for declaration, offset, size, signed in group:
+            lines.append(
+                f"\tfield:{declaration};\toffset:{offset};\tsize:{size};\tsigned:{signed};"
+            )
+        lines.append("")
+    values = "target_id=%lu nr_regions=%u %lu-%lu: %u"
+    arguments = "REC->target_id, REC->nr_regions, REC->start, REC->end, REC->nr_accesses"
+    if any(declaration.endswith(" age") for declaration, *_ in fields):
+        values, arguments = f"{values} %u", f"{arguments}, REC->age"
+    return "\n".join([*lines, f'print fmt: "{values}", {arguments}', ""])
+
+
+@dataclass
+class Event:
+    """An event of the file: attribute, ids, and its format if it is a tracepoint."""
+
+    config: int
+    ids: tuple[int, ...]
+    sample_type: int = PERF_RECORD
+    type: int = 2
+    name: str = "damon_aggregated"
+    system: str = "damon"
+    fields: Sequence[tuple[str, int, int, int]] = FIELDS
+    flags: int = SAMPLE_ID_ALL
+    read_format: int = 0
+    clockid: int = 0
+
+    def raw(self, tid: int, values: dict[str, int]) -> bytes:
+        """Raw data with the given fields; the others are filled with ones."""
+        size = max(offset + size for _, offset, size, _ in self.fields)
+        data = bytearray(b"\xff" * size)
+        struct.pack_into("<HBBi", data, 0, self.config, 0, 0, tid)
+        for declaration, offset, size, _ in self.fields:
+            value = values.get(declaration.split()[-1])
+            if value is not None:
+                data[offset : offset + size] = value.to_bytes(size, "little")
+        return bytes(data)
+
+
+def damon_event(**kwargs: object) -> Event:
+    return Event(**{"config": 500, "ids": (32, 33), **kwargs})
+
+
+def dummy_event() -> Event:
+    """The event that perf adds for mappings and names (software, dummy)."""
+    return Event(config=9, ids=(34, 35), type=1, sample_type=PERF_RECORD & ~RAW, name="dummy")
+
+
+@dataclass
+class Writer:
+    """Collects records; content() makes the file of them."""
+
+    events: list[Event] = field(default_factory=lambda: [damon_event(), dummy_event()])
+    cmdline: Sequence[str] = ("perf", "record", "-e", "damon:damon_aggregated")
+    features: dict[str, str] = field(
+        default_factory=lambda: {
+            "hostname": "box",
+            "osrelease": "6.12.0",
+            "version": "6.1.192",
+            "arch": "x86_64",
+        }
+    )
+    records: list[bytes] = field(default_factory=list)
+
+    def record(self, kind: int, body: bytes, misc: int = 0) -> bytes:
+        """Append a record; its size is rounded up to 8 bytes."""
+        body += b"\0" * (-len(body) % 8)
+        data = struct.pack("<IHH", kind, misc, 8 + len(body)) + body
+        self.records.append(data)
+        return data
+
+    def sample(
+        self,
+        event: Event,
+        *,
+        time: int,
+        tid: int,
+        raw: bytes,
+        cpu: int = 0,
+        chain: Sequence[int] = (),
+        group: Sequence[int] = (1,),
+    ) -> None:
+        """A sample as the event's sample_type lays it out."""
+        id_ = event.ids[cpu % len(event.ids)] if event.ids else 0
+        words = {
+            IDENTIFIER: id_,
+            IP: 0xFFFFFFFF81000000,
+            TID: tid | tid << 32,
+            TIME: time,
+            ADDR: 0,
+            ID: id_,
+            STREAM_ID: id_,
+            CPU: cpu,
+            PERIOD: 1,
+        }
+        body = b"".join(struct.pack("<Q", words[bit]) for bit in words if event.sample_type & bit)
+        if event.sample_type & READ:
+            body += self._read(event, group, id_)
+        if event.sample_type & CALLCHAIN:
+            body += struct.pack(f"<{1 + len(chain)}Q", len(chain), *chain)
+        if event.sample_type & RAW:
+            raw += b"\0" * (-(len(raw) + 4) % 8)
+            body += struct.pack("<I", len(raw)) + raw
+        self.record(9, body, misc=1)
+
+    @staticmethod
+    def _read(event: Event, group: Sequence[int], id_: int) -> bytes:
+        times = [7] * (event.read_format & 3).bit_count()
+        tail = [id_] * bool(event.read_format & 4) + [0] * bool(event.read_format & 16)
+        words = [len(group), *times] if event.read_format & 8 else [group[0], *times, *tail]
+        if event.read_format & 8:
+            for value in group:
+                words += [value, *tail]
+        return struct.pack(f"<{len(words)}Q", *words)
+
+    def regions(
+        self,
+        *,
+        time: int,
+        regions: Iterable[tuple[int, int, int, int]],
+        tid: int = 500,
+        target_id: int = 0,
+        cpu: int = 0,
+        nr_regions: int | None = None,
+        event: Event | None = None,
+        step: int = 100,
+        **kwargs: Sequence[int],
+    ) -> None:
+        """A snapshot: (start, end, nr_accesses, age) of each region, `step` ns apart."""
+        event = event or self.events[0]
+        rows = list(regions)
+        for i, (start, end, nr_accesses, age) in enumerate(rows):
+            values = {
+                "target_id": target_id,
+                "nr_regions": nr_regions or len(rows),
+                "start": start,
+                "end": end,
+                "nr_accesses": nr_accesses,
+                "age": age,
+            }
+            raw = event.raw(tid, values)
+            self.sample(event, time=time + i * step, tid=tid, raw=raw, cpu=cpu, **kwargs)
+
+    def trailer(self, pid: int, time: int) -> bytes:
+        event = self.events[-1]
+        if not event.flags & SAMPLE_ID_ALL:
+            return b""
+        words = {
+            TID: (pid & 0xFFFFFFFF) * 0x100000001,
+            TIME: time,
+            ID: event.ids[0],
+            STREAM_ID: 0,
+            CPU: 0,
+        }
+        words[IDENTIFIER] = event.ids[0]
+        return b"".join(struct.pack("<Q", words[b]) for b in TRAILER if event.sample_type & b)
+
+    def mmap2(self, pid: int, start: int, size: int, name: str, time: int = 0) -> None:
+        text = name.encode() + b"\0"
+        body = struct.pack("<ii3Q", pid, pid, start, size, 4096) + bytes(32)
+        self.record(10, body + text + b"\0" * (-len(text) % 8) + self.trailer(pid, time))
+
+    def mmap(self, pid: int, start: int, size: int, name: str, time: int = 0) -> None:
+        text = name.encode() + b"\0"
+        body = struct.pack("<ii3Q", pid, pid, start, size, 0)
+        self.record(1, body + text + b"\0" * (-len(text) % 8) + self.trailer(pid, time))
+
+    def comm(self, pid: int, name: str, tid: int | None = None, misc: int = 0) -> None:
+        text = name.encode() + b"\0"
+        body = struct.pack("<II", pid, pid if tid is None else tid) + text
+        self.record(3, body + b"\0" * (-len(text) % 8) + self.trailer(pid, 0), misc)
+
+    def fork(self, parent: int, child: int, time: int = 0) -> None:
+        body = struct.pack("<4IQ", child, parent, child, parent, time)
+        self.record(7, body + self.trailer(child, time))
+
+    def exit(self, pid: int, time: int = 0) -> None:
+        body = struct.pack("<4IQ", pid, 1, pid, 1, time)
+        self.record(4, body + self.trailer(pid, time))
+
+    def lost(self, count: int) -> None:
+        self.record(2, struct.pack("<2Q", self.events[0].ids[0], count) + self.trailer(0, 0))
+
+    def lost_samples(self, count: int, misc: int = 0, id_: int | None = None) -> None:
+        body = struct.pack("<Q", count) + self.trailer(0, 0)[:-8]
+        body += struct.pack("<Q", self.events[0].ids[0] if id_ is None else id_)
+        self.record(13, body, misc)
+
+    def finished_round(self) -> None:
+        self.record(68, b"")
+
+    def tracing_data(self) -> bytes:
+        out = b"\x17\x08\x44tracing0.6\0" + struct.pack("<BBI", 0, 8, 4096)
+        out += b"header_page\0" + struct.pack("<Q", len(HEADER_PAGE)) + HEADER_PAGE
+        out += b"header_event\0" + struct.pack("<Q", 6) + b"\tevent"
+        ftrace = format_text("function", 1, FIELDS[2:3]).encode()
+        out += struct.pack("<IQ", 1, len(ftrace)) + ftrace
+        systems: dict[str, list[str]] = {}
+        for event in self.events:
+            if event.type == 2:
+                text = format_text(event.name, event.config, event.fields)
+                systems.setdefault(event.system, []).append(text)
+        out += struct.pack("<I", len(systems))
+        for system, texts in systems.items():
+            out += system.encode() + b"\0" + struct.pack("<I", len(texts))
+            for text in texts:
+                out += struct.pack("<Q", len(text)) + text.encode()
+        return out + struct.pack("<IIQ", 0, 0, 0)
+
+    def attrs(self, ids_at: int, attr_size: int = 128) -> tuple[bytes, bytes]:
+        """The attribute section, and the ids that lie at ids_at."""
+        attrs, ids = b"", b""
+        for event in self.events:
+            attr = bytearray(attr_size)
+            flags = event.flags | (USE_CLOCKID if event.clockid else 0)
+            struct.pack_into(
+                "<2I5Q",
+                attr,
+                0,
+                *(event.type, attr_size, event.config, 1),
+                *(event.sample_type, event.read_format, flags),
+            )
+            struct.pack_into("<i", attr, 92, event.clockid)
+            attrs += bytes(attr) + struct.pack("<2Q", ids_at + len(ids), 8 * len(event.ids))
+            ids += struct.pack(f"<{len(event.ids)}Q", *event.ids)
+        return attrs, ids
+
+    def piped(self) -> bytes:
+        """What `perf record -o -` writes: attributes, features and formats are records, too."""
+        out = b"PERFILE2" + struct.pack("<Q", 16)
+        attrs, ids = self.attrs(0)
+        feature = {FEATURES[name]: _string(text) for name, text in self.features.items()}
+        words = b"".join(_string(word) for word in self.cmdline)
+        feature[11] = struct.pack("<I", len(self.cmdline)) + words
+        for n, event in enumerate(self.events):
+            body = attrs[n * 144 : n * 144 + 128] + ids[: 8 * len(event.ids)]
+            ids = ids[8 * len(event.ids) :]
+            out += struct.pack("<IHH", 64, 0, 8 + len(body)) + body
+        for bit, body in feature.items():
+            out += struct.pack("<IHHQ", 80, 0, 16 + len(body), bit) + body
+        formats = self.tracing_data()
+        formats += b"\0" * (-len(formats) % 8)
+        out += struct.pack("<IHHII", 66, 0, 16, len(formats), 0) + formats
+        return out + b"".join(self.records)
+
+    def content(self, *, finished: bool = True) -> bytes:
+        """The file; not finished: as perf record leaves it when it is killed."""
+        attr_entry = 128 + 16
+        ids_at = 104 + attr_entry * len(self.events)
+        attrs, ids = self.attrs(ids_at)
+        data = b"".join(self.records)
+        data_at = ids_at + len(ids)
+        contents = {1: self.tracing_data()}
+        for name, text in self.features.items():
+            contents[FEATURES[name]] = _string(text)
+        words = b"".join(_string(word) for word in self.cmdline)
+        contents[11] = struct.pack("<I", len(self.cmdline)) + words
+        flags = sum(1 << bit for bit in contents).to_bytes(32, "little")
+        table_at = data_at + len(data)
+        at = table_at + 16 * len(contents)
+        table = b""
+        for bit in sorted(contents):
+            table += struct.pack("<2Q", at, len(contents[bit]))
+            at += len(contents[bit])
+        header = b"PERFILE2" + struct.pack(
+            "<8Q",
+            *(104, attr_entry, 104, len(attrs)),
+            *(data_at, len(data) if finished else 0, 0, 0),
+        )
+        tail = table + b"".join(contents[bit] for bit in sorted(contents)) if finished else b""
+        return header + flags + attrs + ids + data + tail
+
+
+def _string(text: str) -> bytes:
+    data = text.encode() + b"\0"
+    data += b"\0" * (-len(data) % 64)
+    return struct.pack("<I", len(data)) + data
