@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Which targets, which time and which addresses a report is asked for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from perf_damon.analysis.view import View, view
+from perf_damon.errors import UsageError
+from perf_damon.recording import Recording, Target
+from perf_damon.units import parse_size
+
+_SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(us|ms|s|m|h|)")
+_SCALE = {"": 1e9, "s": 1e9, "ms": 1e6, "us": 1e3, "m": 60e9, "h": 3600e9}
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)%")
+_TIME_HINT = "write it as in 5,10 (seconds since the start), 500ms,2s or 5, or 10%-20% or 10%/2"
+_ADDRESS_HINT = "write it as in 0x7f0000000000,0x7f0000100000 or 0x7f0000000000+16M or 1G,2G"
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A target of the recording that was asked for."""
+
+    number: int
+    """1 for the recording's first target."""
+    view: View
+
+
+def select(
+    recording: Recording,
+    target: str | None = None,
+    time: str | None = None,
+    address: str | None = None,
+) -> list[Selected]:
+    """The chosen parts of a recording. Raises UsageError for words that choose nothing."""
+    window = parse_addresses(address) if address else None
+    stamps = parse_times(time, recording.start_time, recording.end_time) if time else None
+    numbers = range(1, len(recording.targets) + 1)
+    if target:
+        numbers = parse_targets(target, recording.targets)
+    return [
+        Selected(n, view(recording.targets[n - 1], recording.start_time, stamps, window))
+        for n in numbers
+    ]
+
+
+def parse_targets(text: str, targets: tuple[Target, ...]) -> list[int]:
+    """Numbers (from 1) of the targets that `N`, `PID` or `KDAMOND:ID` name; commas between."""
+    return sorted({n for word in text.split(",") for n in _targets(word.strip(), targets)})
+
+
+def _targets(word: str, targets: tuple[Target, ...]) -> list[int]:
+    found: list[int] = []
+    if re.fullmatch(r"\d+:\d+", word):
+        kdamond, number = map(int, word.split(":"))
+        found = [i for i, t in enumerate(targets, 1) if (t.kdamond, t.id) == (kdamond, number)]
+    elif word.isdecimal():
+        if 1 <= int(word) <= len(targets):
+            found = [int(word)]
+        else:
+            found = [i for i, t in enumerate(targets, 1) if t.pid == int(word)]
+    if not found:
+        known = ", ".join(
+            f"{i} ({t.kdamond}:{t.id}{'' if t.pid is None else f', pid {t.pid}'})"
+            for i, t in enumerate(targets[:10], 1)
+        )
+        more = f" and {len(targets) - 10} more" if len(targets) > 10 else ""
+        raise UsageError(f"no target '{word}' in the recording", f"there are: {known}{more}")
+    return found
+
+
+def parse_times(text: str, start: int, end: int) -> tuple[int, int]:
+    """Nanoseconds first … last of `A,B`, `A,`, `,B`, `A%-B%` or `P%/N` of a recording.
+
+    A and B count from the recording's start. `10%/2` is the second tenth, as in perf.
+    """
+    text = text.strip()
+    first, comma, last = text.partition(",")
+    if comma:
+        low = start + _nanoseconds(first, 0, text)
+        high = start + _nanoseconds(last, end - start, text)
+    else:
+        low_share, high_share = _shares(text)
+        low = start + round((end - start) * low_share)
+        high = start + round((end - start) * high_share)
+    if low > end:
+        length = (end - start) / 1e9
+        raise UsageError(
+            f"--time '{text}' begins after the recording's end", f"it is {length:.1f} s long"
+        )
+    if low > high:
+        raise UsageError(f"--time '{text}' ends before it begins", _TIME_HINT)
+    return low, high
+
+
+def _nanoseconds(word: str, default: int, text: str) -> int:
+    word = word.strip()
+    if not word and text != ",":
+        return default
+    match = _SECONDS.fullmatch(word)
+    if not match:
+        raise UsageError(f"--time '{text}' is not a range of time", _TIME_HINT)
+    return round(float(match[1]) * _SCALE[match[2]])
+
+
+def _shares(text: str) -> tuple[float, float]:
+    first, dash, last = text.partition("-")
+    share, slash, count = text.partition("/")
+    if dash and (low := _PERCENT.fullmatch(first)) and (high := _PERCENT.fullmatch(last)):
+        shares = float(low[1]) / 100, float(high[1]) / 100
+    elif match := _PERCENT.fullmatch(share):
+        nth = int(count) if slash and count.isdecimal() else 0 if slash else 1
+        width = float(match[1]) / 100
+        shares = (nth - 1) * width, nth * width
+    else:
+        shares = -1.0, -1.0
+    if shares[0] < 0 or shares[1] > 1 + 1e-9:
+        raise UsageError(f"--time '{text}' is not a range of time", _TIME_HINT)
+    return shares
+
+
+def parse_addresses(text: str) -> tuple[int, int]:
+    """First address and address after the last of `A,B`, `A-B`, `A+SIZE`, `A,` or `,B`."""
+    match = re.fullmatch(r"\s*([^,+-]*?)\s*([,+-])\s*([^,+-]*?)\s*", text)
+    if not match or not (match[1] or match[3]):
+        raise UsageError(f"--address '{text}' is not a range of addresses", _ADDRESS_HINT)
+    try:
+        low = parse_size(match[1]) if match[1] else 0
+        high = parse_size(match[3]) if match[3] else 2**64 - 1
+    except UsageError:
+        raise UsageError(f"--address '{text}' is not a range of addresses", _ADDRESS_HINT) from None
+    if match[2] == "+":
+        high = min(low + high, 2**64 - 1)
+    if low >= high:
+        raise UsageError(f"--address '{text}' is empty", _ADDRESS_HINT)
+    return low, high

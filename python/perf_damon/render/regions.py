@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One line a region and snapshot: for grep and awk, CSV, and JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+
+from perf_damon.analysis.mappings import Atlas
+from perf_damon.analysis.view import Block, View, blocks
+from perf_damon.recording import Column
+from perf_damon.render.columns import decimal, fixed, hexadecimal, join, literal, words
+from perf_damon.render.text import clean
+
+TEXT_HEAD = "# time_s target start-end size_bytes nr_accesses rate_percent age_s mapping\n"
+CSV_HEAD = "time_ns,kdamond,target,pid,start,end,size,nr_accesses,rate,age_s,mapping\n"
+
+
+def region_texts(view: View, atlas: Atlas, format: str) -> Iterator[str]:
+    """The regions of a view in pieces of text: format is text, csv or json (one object a line).
+
+    A region belongs to the mapping at its start, or to the first one inside of it.
+    """
+    write = {"text": _text, "csv": _csv, "json": _json}[format]
+    for block in blocks(view):
+        if len(block.start):
+            yield write(view, atlas, block)
+
+
+def _text(view: View, atlas: Atlas, block: Block) -> str:
+    n, target = len(block.start), view.target
+    gap = literal(" ", n)
+    age = literal("-", n) if block.age is None else fixed(_age_us(view, block), 6)
+    return join(
+        (
+            fixed(_time(view, block) // 1000, 6, 12, blank=True),
+            literal(f" {target.kdamond}:{target.id} ", n),
+            hexadecimal(block.start),
+            literal("-", n),
+            hexadecimal(block.end),
+            gap,
+            decimal(block.end - block.start),
+            gap,
+            decimal(block.nr_accesses),
+            gap,
+            fixed(_rate(view, block, 1000), 1),
+            gap,
+            age,
+            gap,
+            _mapping(atlas, block, [clean(name) for name in (*atlas.names, "-")]),
+            literal("\n", n),
+        )
+    )
+
+
+def _csv(view: View, atlas: Atlas, block: Block) -> str:
+    n, target = len(block.start), view.target
+    comma = literal(",", n)
+    pid = "" if target.pid is None else target.pid
+    age = literal("", n) if block.age is None else fixed(_age_us(view, block), 6)
+    return join(
+        (
+            decimal(_time(view, block)),
+            literal(f",{target.kdamond},{target.id},{pid},", n),
+            hexadecimal(block.start),
+            comma,
+            hexadecimal(block.end),
+            comma,
+            decimal(block.end - block.start),
+            comma,
+            decimal(block.nr_accesses),
+            comma,
+            fixed(_rate(view, block, 10_000), 4),
+            comma,
+            age,
+            comma,
+            _mapping(atlas, block, [quote_csv(name) for name in (*atlas.names, "")]),
+            literal("\n", n),
+        )
+    )
+
+
+def _json(view: View, atlas: Atlas, block: Block) -> str:
+    n, target = len(block.start), view.target
+    age = literal("null", n) if block.age is None else fixed(_age_us(view, block), 6)
+    head = f',"kdamond":{target.kdamond},"target":{target.id},"pid":{json.dumps(target.pid)}'
+    names = [json.dumps(name) for name in atlas.names]
+    return join(
+        (
+            literal('{"time_ns":', n),
+            decimal(_time(view, block)),
+            literal(f'{head},"start":', n),
+            decimal(block.start),
+            literal(',"end":', n),
+            decimal(block.end),
+            literal(',"nr_accesses":', n),
+            decimal(block.nr_accesses),
+            literal(',"rate":', n),
+            fixed(_rate(view, block, 10_000), 4),
+            literal(',"age_s":', n),
+            age,
+            literal(',"mapping":', n),
+            _mapping(atlas, block, [*names, "null"]),
+            literal("}\n", n),
+        )
+    )
+
+
+def quote_csv(text: str) -> str:
+    """A field of CSV."""
+    text = clean(text)
+    return '"' + text.replace('"', '""') + '"' if '"' in text or "," in text else text
+
+
+def _time(view: View, block: Block) -> Column:
+    """Nanoseconds since the start."""
+    return (view.time[block.first + block.unit] - view.origin).astype(np.uint64)
+
+
+def _rate(view: View, block: Block, scale: int) -> Column:
+    """The access rate × scale, rounded; never above all samples."""
+    rate = block.nr_accesses * (scale / view.max_nr_accesses)
+    return np.minimum(np.rint(rate), scale).astype(np.uint64)
+
+
+def _age_us(view: View, block: Block) -> Column:
+    assert block.age is not None
+    return block.age.astype(np.uint64) * np.uint64(view.interval_ns // 1000)
+
+
+def _mapping(atlas: Atlas, block: Block, names: list[str]) -> Column:
+    """The name of each row's mapping; the last of names is for none."""
+    if len(atlas) == 0:
+        return literal(names[-1], len(block.start))
+    at = np.searchsorted(atlas.end, block.start, "right")
+    inside = np.minimum(at, len(atlas) - 1)
+    held = (at < len(atlas)) & (atlas.start[inside] < block.end)
+    return words(np.where(held, atlas.name[inside], len(names) - 1), names)
