@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Which of DAMON's features a kernel has, told by what files exist.
+
+Most files exist only inside of a context, so the answer is whole only while a kdamond has one.
+"""
+
+from __future__ import annotations
+
+from perf_damon.control.sysfs import Sysfs
+from perf_damon.control.system import System
+
+_CONTEXT = {
+    "intervals_goal": "monitoring_attrs/intervals/intervals_goal",
+    "addr_unit": "addr_unit",
+    "pause": "pause",
+    "probes": "monitoring_attrs/probes",
+    "schemes": "schemes",
+}
+_TRACEPOINTS = (
+    "damon_aggregated",
+    "damos_before_apply",
+    "damon_monitor_intervals_tune",
+    "damos_esz",
+    "damos_stat_after_apply_interval",
+    "damon_region_aggregated",
+)
+
+
+def context_features(sysfs: Sysfs, context: str) -> list[str]:
+    """Names of what a context at this path offers, its operations first."""
+    found = sysfs.read(f"{context}/avail_operations").split()
+    found += [name for name, path in _CONTEXT.items() if sysfs.exists(f"{context}/{path}")]
+    if sysfs.exists(f"{context}/../../refresh_ms"):
+        found.append("refresh_ms")
+    return found
+
+
+def tracepoints(system: System) -> list[str]:
+    """Names of DAMON's tracepoints that the kernel has."""
+    event = system.tracing_event()
+    if event is None:
+        return []
+    return [name for name in _TRACEPOINTS if (event.parent / name).is_dir()]

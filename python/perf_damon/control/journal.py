@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What perf damon has changed in DAMON's tree, written down before it is changed.
+
+So each command knows which kdamonds are its own, and undoes what one that was killed left behind.
+The file lies in /run: it is gone after a reboot, as the changes are.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from perf_damon.control.system import System
+from perf_damon.errors import Error
+
+
+@dataclass
+class Entry:
+    """A slot (folder kdamonds/N) that we took."""
+
+    slot: int
+    owner: int
+    """Process that has to give it back; 0 when it stays until `perf damon stop`."""
+    owner_started: int
+    tid: int = 0
+    """The kdamond; 0 while it has not been started."""
+    tid_started: int = 0
+    pids: list[int] = field(default_factory=list)
+    """Processes of the targets; empty for physical memory."""
+    operations: str = ""
+    saved: dict[str, Any] | None = None
+    """What the slot held before, to be put back; None where it was empty."""
+
+
+@dataclass
+class Journal:
+    """All that we changed."""
+
+    boot_id: str
+    entries: list[Entry] = field(default_factory=list)
+    found: int | None = None
+    """nr_kdamonds before we made room; None if we did not."""
+    features: list[str] = field(default_factory=list)
+    """What the kernel was seen to offer."""
+
+    def entry(self, slot: int) -> Entry | None:
+        """Our entry for a slot."""
+        return next((entry for entry in self.entries if entry.slot == slot), None)
+
+
+def read(system: System) -> Journal:
+    """The journal as it stands, without waiting for writers; empty where there is none."""
+    empty = Journal(boot_id=system.boot_id())
+    try:
+        data = json.loads((system.run / "journal").read_text(encoding="utf-8"))
+        entries = [Entry(**entry) for entry in data.pop("entries")]
+        journal = Journal(**data, entries=entries)
+    except FileNotFoundError:
+        return empty
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        path = system.run / "journal"
+        raise Error(
+            f"{path} cannot be read ({error})", f"look at it, then remove it: rm {path}"
+        ) from None
+    return journal if journal.boot_id == empty.boot_id else empty
+
+
+def write(system: System, journal: Journal) -> None:
+    """Put the journal in place, whole or not at all; without entries it goes away."""
+    path = system.run / "journal"
+    if not journal.entries and journal.found is None and not journal.features:
+        path.unlink(missing_ok=True)
+        return
+    new = system.run / "journal.new"
+    new.write_text(json.dumps(asdict(journal)), encoding="utf-8")
+    new.rename(path)
+
+
+@contextmanager
+def locked(system: System) -> Iterator[Journal]:
+    """The journal, ours alone until the end of the block. Call write() after each change."""
+    try:
+        system.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(system.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Error(f"cannot use {system.run}: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield read(system)
+    finally:
+        os.close(lock)

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Start and stop kdamonds, in slots that are free, and put back what was there.
+
+The kernel lets nobody change nr_kdamonds while any kdamond runs, and changing it forgets what all
+of them were set to. So: an empty slot is used where there is one; where there are no slots at
+all we make a few, so that a second start finds room; where somebody has left theirs stopped and
+nothing runs, one is borrowed and put back. A running kdamond of somebody else is never touched.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from dataclasses import dataclass
+
+from perf_damon import signals
+from perf_damon.control import journal as journals
+from perf_damon.control import tree
+from perf_damon.control.features import context_features
+from perf_damon.control.journal import Entry, Journal
+from perf_damon.control.nodes import Context, Kdamond
+from perf_damon.control.sysfs import Sysfs, SysfsError
+from perf_damon.control.system import System
+from perf_damon.errors import Error
+
+_ROOM = 4
+"""Slots that the first start makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A folder kdamonds/N as it stands, and whose it is."""
+
+    index: int
+    kdamond: Kdamond
+    entry: Entry | None = None
+    """What the journal says of it, if it is ours."""
+
+    @property
+    def context(self) -> Context | None:
+        """Its (first) context."""
+        return self.kdamond.contexts[0] if self.kdamond.contexts else None
+
+    @property
+    def free(self) -> bool:
+        """Nobody has set it up."""
+        return not self.kdamond.running and not self.kdamond.contexts and self.entry is None
+
+    @property
+    def ours(self) -> bool:
+        """Its running kdamond is one that we started."""
+        return (
+            self.kdamond.running
+            and self.entry is not None
+            and self.entry.tid != 0
+            and self.entry.tid == self.kdamond.pid
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All slots, and what the kernel offers as far as it has been seen."""
+
+    slots: list[Slot]
+    features: list[str]
+
+
+def overview(system: System) -> Overview:
+    """What there is, read only."""
+    journal = journals.read(system)
+    slots = _slots(system, journal)
+    features = journal.features
+    for slot in slots:
+        if slot.context is not None:
+            features = context_features(system.damon, f"kdamonds/{slot.index}/contexts/0")
+            break
+    return Overview(slots, features)
+
+
+def start(system: System, context: Context, owner: int) -> Slot:
+    """Set up a free slot with this context and turn its kdamond on.
+
+    owner is the process that will call stop(), 0 for nobody. After an error everything is as
+    it was. Raises Error.
+    """
+    with signals.held(), journals.locked(system) as journal:
+        _clean_up(system, journal)
+        index, saved = _find_room(system, journal)
+        entry = Entry(
+            slot=index,
+            owner=owner,
+            owner_started=system.started(owner) or 0,
+            pids=list(context.pids),
+            operations=context.operations or "",
+            saved=saved,
+        )
+        journal.entries.append(entry)
+        journals.write(system, journal)
+        try:
+            _turn_on(system, journal, entry, context)
+        except BaseException:
+            _give_back(system, journal, entry)
+            raise
+        journals.write(system, journal)
+        return _slot(system, journal, index)
+
+
+def stop(system: System, slot: Slot) -> None:
+    """Turn off a kdamond that start() returned and give its slot back; raises Error.
+
+    A kdamond that has ended by itself is no error.
+    """
+    with signals.held(), journals.locked(system) as journal:
+        entry = journal.entry(slot.index)
+        if entry is not None and slot.entry is not None and entry.tid == slot.entry.tid:
+            _give_back(system, journal, entry)
+
+
+def clean_up(system: System) -> list[Entry]:
+    """Give back what ended by itself or was left by a command that died; returns those."""
+    journal = journals.read(system)
+    if not journal.entries and journal.found is None:
+        return []
+    with signals.held(), journals.locked(system) as journal:
+        return _clean_up(system, journal)
+
+
+def _clean_up(system: System, journal: Journal) -> list[Entry]:
+    left = [entry for entry in journal.entries if _is_left_over(system, entry)]
+    for entry in left:
+        _give_back(system, journal, entry)
+    if not journal.entries and journal.found is not None:
+        # Killed between making room and using it.
+        _give_back_room(system.damon, journal)
+        journals.write(system, journal)
+    return left
+
+
+def _is_left_over(system: System, entry: Entry) -> bool:
+    if entry.owner and system.started(entry.owner) != entry.owner_started:
+        return True
+    return not entry.owner and (not entry.tid or system.started(entry.tid) != entry.tid_started)
+
+
+def _find_room(system: System, journal: Journal) -> tuple[int, dict | None]:
+    slots = _slots(system, journal)
+    for slot in slots:
+        if slot.free:
+            return slot.index, None
+    running = [slot for slot in slots if slot.kdamond.running]
+    if not slots:
+        # Written first: should we be killed in between, the next command undoes it.
+        journal.found = 0
+        journals.write(system, journal)
+        try:
+            system.damon.write("kdamonds/nr_kdamonds", _ROOM)
+        except Error:
+            journal.found = None
+            journals.write(system, journal)
+            raise
+        return 0, None
+    others = [slot for slot in slots if slot.entry is None]
+    if running or not others:
+        names = ", ".join(_describe(system, slot) for slot in running)
+        raise Error(
+            f"DAMON has no free slot: {names}",
+            "the kernel adds slots only while no kdamond runs: stop one "
+            "(perf damon stop for ours; others with the tool that started them)",
+        )
+    borrowed = others[-1]
+    return borrowed.index, tree.to_dict(borrowed.kdamond)
+
+
+def _describe(system: System, slot: Slot) -> str:
+    whose = "perf damon" if slot.ours else "something else"
+    for_whom = ""
+    if slot.context is not None:
+        pids = [f"{pid} ({system.comm(pid) or 'ended'})" for pid in slot.context.pids]
+        for_whom = f" for {', '.join(pids) or 'physical memory'}"
+    return f"kdamond {slot.index} (thread {slot.kdamond.pid}) runs for {whose}{for_whom}"
+
+
+def _turn_on(system: System, journal: Journal, entry: Entry, context: Context) -> None:
+    damon, folder = system.damon, f"kdamonds/{entry.slot}"
+    damon.write_checked(f"{folder}/contexts/nr_contexts", 1)
+    journal.features = context_features(damon, f"{folder}/contexts/0")
+    available = damon.read(f"{folder}/contexts/0/avail_operations").split()
+    if context.operations not in available:
+        option = "CONFIG_DAMON_PADDR" if context.operations == "paddr" else "CONFIG_DAMON_VADDR"
+        raise Error(
+            f"this kernel cannot monitor {context.operations}: it offers {', '.join(available)}",
+            f"it was built without {option}",
+        )
+    tree.store(context, damon, f"{folder}/contexts/0")
+    try:
+        damon.write(f"{folder}/state", "on")
+    except SysfsError as error:
+        raise _explain_on(system, context, error) from None
+    tid = int(damon.read(f"{folder}/pid"))
+    if tid <= 0:
+        raise _ended_at_once(system, context)
+    entry.tid, entry.tid_started = tid, system.started(tid) or 0
+
+
+def _explain_on(system: System, context: Context, error: SysfsError) -> Error:
+    gone = [pid for pid in context.pids if system.started(pid) is None]
+    if gone:
+        return _ended_at_once(system, context)
+    if error.errno == errno.EBUSY:
+        modules = system.running_modules()
+        for module in modules:
+            return Error(
+                f"the kernel's own {module.upper()} is using DAMON, and lets nobody else",
+                f"to turn it off: echo N > {system.modules / module}/parameters/enabled",
+            )
+        return Error(
+            "DAMON is in use by something else in the kernel (EBUSY)", "see: perf damon status"
+        )
+    return error
+
+
+def _ended_at_once(system: System, context: Context) -> Error:
+    gone = [str(pid) for pid in context.pids if system.started(pid) is None]
+    if gone:
+        return Error(f"process {', '.join(gone)} ended while monitoring was being started")
+    return Error("the kdamond ended right after it was started", "see: dmesg | grep -i damon")
+
+
+def _give_back(system: System, journal: Journal, entry: Entry) -> None:
+    """Undo an entry as far as the slot is still ours, and forget it."""
+    damon, folder = system.damon, f"kdamonds/{entry.slot}"
+    if damon.is_dir(folder) and _still_ours(damon, folder, entry):
+        # off fails with EPERM where the kdamond has just ended by itself.
+        if damon.read(f"{folder}/state") == "on":
+            with suppress(SysfsError):
+                damon.write(f"{folder}/state", "off")
+        if entry.saved is None:
+            damon.write(f"{folder}/contexts/nr_contexts", 0)
+        else:
+            tree.store(tree.from_dict(Kdamond, entry.saved), damon, folder)
+    journal.entries.remove(entry)
+    if not journal.entries and journal.found is not None:
+        _give_back_room(damon, journal)
+    journals.write(system, journal)
+
+
+def _still_ours(damon: Sysfs, folder: str, entry: Entry) -> bool:
+    """Whether a slot is as we left it: somebody may have taken it since our kdamond ended."""
+    running = damon.read(f"{folder}/state") == "on"
+    if running and entry.tid:
+        return int(damon.read(f"{folder}/pid")) == entry.tid
+    if not running and not entry.tid:
+        # Still being set up: whatever is there is ours.
+        return True
+    contexts = tree.load(Kdamond, damon, folder).contexts or []
+    return bool(contexts) and (
+        contexts[0].operations == entry.operations and list(contexts[0].pids) == entry.pids
+    )
+
+
+def _give_back_room(damon: Sysfs, journal: Journal) -> None:
+    slots = [Slot(i, kdamond) for i, kdamond in enumerate(tree.load_kdamonds(damon))]
+    # Somebody may have begun to use the room that we made: then it is theirs.
+    if len(slots) == _ROOM and all(slot.free for slot in slots):
+        damon.write("kdamonds/nr_kdamonds", journal.found or 0)
+    journal.found = None
+
+
+def _slots(system: System, journal: Journal) -> list[Slot]:
+    kdamonds = tree.load_kdamonds(system.damon)
+    return [Slot(i, kdamond, journal.entry(i)) for i, kdamond in enumerate(kdamonds)]
+
+
+def _slot(system: System, journal: Journal, index: int) -> Slot:
+    kdamond = tree.load(Kdamond, system.damon, f"kdamonds/{index}")
+    return Slot(index, kdamond, journal.entry(index))

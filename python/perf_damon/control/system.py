@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The machine as perf damon needs it: processes, System RAM, and whether DAMON can be used."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from perf_damon.control.sysfs import Sysfs
+from perf_damon.errors import Error
+
+MODULES = ("damon_reclaim", "damon_lru_sort", "damon_stat")
+"""Kernel modules that run a kdamond of their own, outside of the sysfs tree."""
+
+EVENT = "damon_aggregated"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Where things are; a test gives folders of its own."""
+
+    damon: Sysfs = field(default_factory=Sysfs)
+    proc: Path = Path("/proc")
+    tracing: tuple[Path, ...] = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+    modules: Path = Path("/sys/module")
+    boot: Path = Path("/boot")
+    run: Path = Path("/run/perf-damon")
+    """What is ours is written down here; gone after a reboot, as DAMON's state is."""
+    uid: int = field(default_factory=os.geteuid)
+
+    def comm(self, pid: int) -> str | None:
+        """A process's name; None when it is gone."""
+        try:
+            text = (self.proc / str(pid) / "comm").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+        return text.rstrip("\n")
+
+    def started(self, pid: int) -> int | None:
+        """When a process or thread began, in clock ticks since boot; None when it is gone.
+
+        With the pid it names a process for good: pids are used again, this pair is not.
+        """
+        try:
+            stat = (self.proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+            # The name may hold spaces and brackets; field 22 counts after its last bracket.
+            words = stat[stat.rindex(")") + 2 :].split()
+            return None if words[0] in "ZX" else int(words[19])
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def has_memory(self, pid: int) -> bool:
+        """Whether a process has an address space: kernel threads and zombies have none."""
+        try:
+            return (self.proc / str(pid) / "statm").read_text(encoding="ascii").split()[0] != "0"
+        except (OSError, IndexError):
+            return False
+
+    def system_ram(self) -> list[tuple[int, int]]:
+        """Physical address ranges [start, end) of System RAM, sorted; raises Error."""
+        ranges = []
+        for line in (self.proc / "iomem").read_text(encoding="ascii").splitlines():
+            match = re.fullmatch(r"([0-9a-f]+)-([0-9a-f]+) : System RAM", line)
+            if match:
+                start, end = (int(word, 16) for word in match.groups())
+                if end > start:
+                    ranges.append((start, end + 1))
+        if not ranges:
+            raise Error(
+                f"{self.proc / 'iomem'} tells no System RAM",
+                "give the physical addresses to monitor: --regions START-END",
+            )
+        return sorted(ranges)
+
+    def boot_id(self) -> str:
+        """Changes with each boot."""
+        with suppress(OSError):
+            return (self.proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return ""
+
+    def tracing_event(self) -> Path | None:
+        """The folder of damon:damon_aggregated in tracefs; None where it is not to be seen."""
+        for root in self.tracing:
+            if (path := root / "events/damon" / EVENT).is_dir():
+                return path
+        return None
+
+    def running_modules(self) -> list[str]:
+        """DAMON's own modules that run now (each keeps everybody else out)."""
+        running = []
+        for module in MODULES:
+            with suppress(OSError):
+                path = self.modules / module / "parameters/enabled"
+                if path.read_text(encoding="ascii").strip() == "Y":
+                    running.append(module)
+        return running
+
+    def kernel_config(self) -> dict[str, str]:
+        """The kernel's configuration where it can be read, else nothing."""
+        text = ""
+        with suppress(OSError):
+            text = (self.boot / f"config-{platform.release()}").read_text(encoding="utf-8")
+        if not text:
+            import gzip
+
+            with suppress(OSError), gzip.open(self.proc / "config.gz", "rt") as file:
+                text = file.read()
+        return dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, flags=re.MULTILINE))
+
+    def require_root(self, command: str) -> None:
+        """Raise Error unless we may use DAMON."""
+        if self.uid != 0:
+            raise Error(
+                f"{command} needs root: the kernel lets nobody else use DAMON",
+                f"sudo {command} …",
+            )
+
+    def require_damon(self) -> None:
+        """Raise Error where the kernel has no DAMON, or not its sysfs interface."""
+        if self.damon.is_dir("kdamonds"):
+            return
+        config = self.kernel_config()
+        missing = [
+            option for option in ("CONFIG_DAMON", "CONFIG_DAMON_SYSFS") if config.get(option) != "y"
+        ]
+        release = platform.release()
+        if not config:
+            why = "its configuration should have CONFIG_DAMON=y and CONFIG_DAMON_SYSFS=y"
+        elif missing:
+            why = "it was built without " + " and ".join(f"{option}=y" for option in missing)
+        else:
+            why = "is sysfs mounted on /sys?"
+        raise Error(
+            f"this kernel ({release}) has no DAMON to use: no {self.damon.root}/kdamonds",
+            f"{why}; Debian 13's kernels (6.12) have it, among others",
+        )
+
+    def require_event(self) -> None:
+        """Raise Error where perf cannot see damon:damon_aggregated."""
+        if self.tracing_event() is not None:
+            return
+        root = self.tracing[0]
+        if not (root / "events").is_dir():
+            raise Error(
+                f"no tracefs on {root}: perf cannot find damon:{EVENT}",
+                f"mount -t tracefs nodev {root}",
+            )
+        raise Error(
+            f"this kernel has no tracepoint damon:{EVENT} ({root}/events/damon)",
+            "it needs CONFIG_DAMON=y and tracepoints (CONFIG_FTRACE)",
+        )
+
+
+def find_perf() -> str:
+    """perf's path; raises Error where it is not installed."""
+    path = shutil.which("perf")
+    if path is None:
+        raise Error(
+            "perf is not installed (not on PATH)",
+            "Debian: apt install linux-perf; Fedora: dnf install perf",
+        )
+    return path
