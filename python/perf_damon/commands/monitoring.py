@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What start and record have in common: whom to monitor, and how."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from perf_damon.control.monitor import Slot
+from perf_damon.control.nodes import Context, Intervals, MonitoringAttrs, Range, Region, Target
+from perf_damon.control.system import System
+from perf_damon.errors import Error, UsageError
+from perf_damon.options import Parser, argument
+from perf_damon.parameters import Attributes
+from perf_damon.units import format_time_us, parse_size, parse_time_us
+
+OPERATIONS = ("vaddr", "fvaddr", "paddr")
+SAMPLE_US, AGGR_US, UPDATE_US = 5_000, 100_000, 1_000_000
+COMMAND_UPDATE_US = 100_000
+"""A program that has just begun maps most of its memory soon: look more often."""
+MIN_REGIONS, MAX_REGIONS = 10, 1000
+_LEAST_REGIONS = 3
+_LONG_MAX = 2**63 - 1
+
+TARGETS = """\
+TARGET is one or more pids, separated by spaces or commas ($(pidof APP) gives several),
+`paddr' for all physical memory, or `-- COMMAND...' to run a command and monitor it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asks to be monitored."""
+
+    operations: str
+    pids: tuple[int, ...]
+    command: tuple[str, ...]
+    attributes: Attributes
+    regions: tuple[tuple[int, int], ...]
+    """Initial regions [start, end); empty lets DAMON find them (vaddr), or all System RAM."""
+
+
+def add_options(parser: Parser) -> None:
+    """Options that say whom to monitor and how."""
+    parser.add_argument("target", nargs="*", metavar="TARGET", help=argparse.SUPPRESS)
+    whom = parser.add_argument_group("whom to monitor")
+    whom.add_argument("-p", "--pid", action="append", default=[], help="these processes")
+    whom.add_argument(
+        "--ops",
+        choices=OPERATIONS,
+        help="vaddr: a process's mappings, followed as they change (default); fvaddr: fixed "
+        "addresses of a process (with --regions); paddr: physical memory",
+    )
+    whom.add_argument(
+        "--regions",
+        type=argument(_parse_regions),
+        default=(),
+        metavar="START-END[,START-END...]",
+        help="addresses to begin with (default: vaddr the mapped ones, paddr all System RAM)",
+    )
+    how = parser.add_argument_group("how to monitor")
+    times = argument(parse_time_us)
+    how.add_argument(
+        "--sample",
+        type=times,
+        metavar="TIME",
+        help=f"sampling interval (default {format_time_us(SAMPLE_US)})",
+    )
+    how.add_argument(
+        "--aggr",
+        type=times,
+        metavar="TIME",
+        help=f"aggregation interval: a snapshot each (default {format_time_us(AGGR_US)})",
+    )
+    how.add_argument(
+        "--update",
+        type=times,
+        metavar="TIME",
+        help="how often changed mappings are looked for "
+        f"(default {format_time_us(UPDATE_US)}; {format_time_us(COMMAND_UPDATE_US)} for a command)",
+    )
+    how.add_argument(
+        "--min-regions", type=int, metavar="N", help=f"fewest regions (default {MIN_REGIONS})"
+    )
+    how.add_argument(
+        "--max-regions",
+        type=int,
+        metavar="N",
+        help=f"most regions, and so most work (default {MAX_REGIONS})",
+    )
+
+
+def request(args: argparse.Namespace, everything: bool = False) -> Request:
+    """The request of parsed options; everything is perf's -a. Raises UsageError."""
+    command = args.command
+    words = [word for text in [*args.target, *args.pid] for word in re.split(r"[\s,]+", text)]
+    words = [word for word in words if word]
+    physical = "paddr" in words or everything or args.ops == "paddr"
+    if command is not None and not command:
+        raise UsageError("no command after --")
+    asked = [physical, any(word != "paddr" for word in words), command is not None]
+    if sum(asked) != 1:
+        if not any(asked):
+            raise UsageError("no target", "give pids, paddr, or -- COMMAND...")
+        raise UsageError("more than one kind of target", "give pids, or paddr, or -- COMMAND...")
+    operations = args.ops or ("paddr" if physical else "vaddr")
+    if physical and operations != "paddr":
+        raise UsageError(f"physical memory cannot be monitored with --ops {operations}")
+    if operations == "fvaddr" and not args.regions:
+        raise UsageError("--ops fvaddr needs the addresses to monitor", "--regions START-END")
+    return Request(
+        operations=operations,
+        pids=() if physical else _parse_pids(words),
+        command=tuple(command or ()),
+        attributes=_attributes(args, command is not None),
+        regions=args.regions,
+    )
+
+
+def context(system: System, wanted: Request, pids: Sequence[int]) -> Context:
+    """The context to set up for a request, with the processes that it is for by now."""
+    attributes = wanted.attributes
+    attrs = MonitoringAttrs(
+        intervals=Intervals(
+            sample_us=attributes.sample_us,
+            aggr_us=attributes.aggr_us,
+            update_us=attributes.update_us,
+        ),
+        nr_regions=Range(min=attributes.min_nr_regions, max=attributes.max_nr_regions),
+    )
+    ranges = wanted.regions
+    if wanted.operations == "paddr":
+        regions = [Region(start=a, end=b) for a, b in ranges or system.system_ram()]
+        targets = [Target(regions=regions)]
+    else:
+        regions = [Region(start=a, end=b) for a, b in ranges]
+        targets = [Target(pid_target=pid, regions=regions) for pid in pids]
+    return Context(operations=wanted.operations, monitoring_attrs=attrs, targets=targets)
+
+
+def attributes_of(running: Context) -> Attributes:
+    """The attributes of a context as it was read."""
+    attrs = running.monitoring_attrs
+    return Attributes(
+        sample_us=attrs.intervals.sample_us,
+        aggr_us=attrs.intervals.aggr_us,
+        update_us=attrs.intervals.update_us,
+        min_nr_regions=attrs.nr_regions.min,
+        max_nr_regions=attrs.nr_regions.max,
+    )
+
+
+def check_pids(system: System, pids: Sequence[int]) -> None:
+    """Raise Error unless each is a living process with memory."""
+    for pid in pids:
+        if system.started(pid) is None:
+            raise Error(f"no process with pid {pid}", "pidof NAME, or pgrep NAME, tells pids")
+        if not system.has_memory(pid):
+            raise Error(f"process {pid} ({system.comm(pid)}) is a kernel thread: it has no memory")
+        if pid == os.getpid():
+            raise Error(f"process {pid} is perf damon itself")
+
+
+def _parse_pids(words: Sequence[str]) -> tuple[int, ...]:
+    for word in words:
+        if not word.isascii() or not word.isdigit() or not 0 < int(word) < 2**31:
+            raise UsageError(
+                f"'{word}' is not a pid", f"$(pidof {word}) gives pids; -- {word} runs a command"
+            )
+    return tuple(dict.fromkeys(int(word) for word in words))
+
+
+def _parse_regions(text: str) -> tuple[tuple[int, int], ...]:
+    ranges = []
+    for part in text.split(","):
+        start, dash, end = part.partition("-")
+        if not dash:
+            raise UsageError(f"'{part}' is not START-END")
+        ranges.append((_parse_address(start), _parse_address(end)))
+    ranges.sort()
+    for start, end in ranges:
+        if start >= end:
+            raise UsageError(f"0x{start:x}-0x{end:x} is empty")
+    for (_, end), (start, _) in pairwise(ranges):
+        if start < end:
+            raise UsageError(f"regions overlap at 0x{start:x}")
+    return tuple(ranges)
+
+
+def _parse_address(text: str) -> int:
+    # As in /proc/PID/maps, hexadecimal needs no 0x where it has a letter.
+    if re.fullmatch(r"(?=.*[a-fA-F])[0-9a-fA-F]{5,16}", text):
+        return int(text, 16)
+    return parse_size(text)
+
+
+def _attributes(args: argparse.Namespace, is_command: bool) -> Attributes:
+    update_us = COMMAND_UPDATE_US if is_command else UPDATE_US
+    values = Attributes(
+        sample_us=SAMPLE_US if args.sample is None else args.sample,
+        aggr_us=AGGR_US if args.aggr is None else args.aggr,
+        update_us=update_us if args.update is None else args.update,
+        min_nr_regions=MIN_REGIONS if args.min_regions is None else args.min_regions,
+        max_nr_regions=MAX_REGIONS if args.max_regions is None else args.max_regions,
+    )
+    _check(values)
+    return values
+
+
+def _check(values: Attributes) -> None:
+    """What the kernel would refuse without a word of why."""
+    assert values.sample_us is not None and values.aggr_us is not None
+    assert values.update_us is not None
+    assert values.min_nr_regions is not None and values.max_nr_regions is not None
+    for name, value in (
+        ("--sample", values.sample_us),
+        ("--aggr", values.aggr_us),
+        ("--update", values.update_us),
+    ):
+        if not 0 < value <= _LONG_MAX:
+            raise UsageError(f"{name} must be longer than 0 and fit the kernel's long")
+    if values.sample_us > values.aggr_us:
+        raise UsageError(
+            f"--sample ({format_time_us(values.sample_us)}) is longer than "
+            f"--aggr ({format_time_us(values.aggr_us)})"
+        )
+    if values.min_nr_regions < _LEAST_REGIONS:
+        raise UsageError(f"--min-regions must be at least {_LEAST_REGIONS}")
+    if values.min_nr_regions > values.max_nr_regions:
+        raise UsageError(
+            f"--min-regions ({values.min_nr_regions}) is more than "
+            f"--max-regions ({values.max_nr_regions})"
+        )
+    if values.max_nr_regions > _LONG_MAX:
+        raise UsageError("--max-regions does not fit the kernel's long")
+
+
+def serves(slot: Slot, wanted: Request) -> bool:
+    """Whether a running kdamond monitors all that is wanted already."""
+    if not slot.kdamond.running or slot.context is None:
+        return False
+    if wanted.operations == "paddr" or slot.context.operations == "paddr":
+        return wanted.operations == slot.context.operations
+    return bool(wanted.pids) and set(wanted.pids) <= set(slot.context.pids)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0
+"""perf damon record: monitor and record in one, and leave DAMON as it was."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from perf_damon.commands import monitoring
+from perf_damon.control.system import System, find_perf
+from perf_damon.errors import Error, UsageError
+from perf_damon.options import Parser, argument
+from perf_damon.terminal import say
+from perf_damon.units import parse_time_us
+
+USAGE = (
+    "perf damon record [<options>] TARGET [--perf <perf record options>]\n"
+    "       perf damon record [<options>] [--perf <perf record options>] -- COMMAND [ARGS]"
+)
+DESCRIPTION = f"""\
+Record the memory accesses of TARGET, as DAMON sees them, into perf.data.
+
+{monitoring.TARGETS}
+
+Ends when the target ends, at --timeout, or at Ctrl-C. Monitoring that was running already is
+used, and goes on; what was started here is stopped."""
+EPILOG = """\
+examples:
+  perf damon record $(pidof redis-server)
+  perf damon record --timeout 30s -o redis.data $(pidof redis-server)
+  perf damon record -- ./app --its-options
+  perf damon record -a --sample 50ms --aggr 1s --timeout 1m
+  perf damon record 1234 --perf -z --max-size 1G"""
+TAKES_COMMAND = True
+
+
+def configure(parser: Parser) -> None:
+    """Add this command's options."""
+    monitoring.add_options(parser)
+    parser.add_argument(
+        "-a", "--all-cpus", action="store_true", help="the whole system: all physical memory"
+    )
+    parser.add_argument(
+        "-o", "--output", default="perf.data", metavar="FILE", help="(default perf.data)"
+    )
+    parser.add_argument(
+        "--timeout", type=argument(parse_time_us), metavar="TIME", help="stop after this time"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show what perf record says")
+    parser.add_argument(
+        "--perf",
+        nargs=argparse.REMAINDER,
+        default=[],
+        metavar="OPTION",
+        help="all that follows are options of perf record",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; raises Error."""
+    wanted = monitoring.request(args, everything=args.all_cpus)
+    if args.timeout == 0:
+        raise UsageError("--timeout must be longer than 0")
+    system = System()
+    system.require_root("perf damon record")
+    system.require_damon()
+    system.require_event()
+    perf = find_perf()
+    check_output(args.output)
+    monitoring.check_pids(system, wanted.pids)
+
+    from perf_damon.record.session import Session
+
+    session = Session(
+        system=system,
+        wanted=wanted,
+        perf=perf,
+        output=args.output,
+        everything=args.all_cpus,
+        timeout_s=None if args.timeout is None else args.timeout / 1e6,
+        options=tuple(args.perf),
+        quiet=args.quiet,
+    )
+    try:
+        return session.run()
+    finally:
+        if args.verbose:
+            say(session.perf_said)
+
+
+def check_output(name: str) -> None:
+    """Raise Error where perf could not write the recording, before anything is started."""
+    if name == "-":
+        raise UsageError("-o - is not possible: a recording needs a file")
+    path = Path(name)
+    if path.is_dir():
+        raise Error(f"{name} is a folder", "give a file: -o FILE")
+    folder = path.parent
+    if not folder.is_dir():
+        raise Error(f"cannot write {name}: no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise Error(f"cannot write into {folder}", "give another place: -o FILE")

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`perf damon report`: show a recording."""
+
+from __future__ import annotations
+
+import argparse
+
+from perf_damon.terminal import working
+
+USAGE = "perf damon report [<options>] [heatmap | wss | regions]"
+DESCRIPTION = """\
+Show what perf damon record, or perf record -e damon:damon_aggregated, has recorded.
+Without a word: a summary, a heatmap, and the hottest memory by mapping.
+
+  heatmap   access rates over time and addresses
+  wss       working set size: percentiles, and over time
+  regions   one line a region and snapshot, for grep and awk
+"""
+EPILOG = """\
+examples:
+  perf damon report                              the summary of ./perf.data
+  perf damon report heatmap --time 10,20         ten seconds of the heatmap
+  perf damon report --address 0x7f0000000000+16M
+  perf damon report wss --format json
+  perf damon report regions | awk '$6 > 50'      regions accessed in half of the samples
+"""
+VIEWS = ("summary", "heatmap", "wss", "regions")
+FORMATS = ("text", "json", "csv")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "view", nargs="?", choices=VIEWS, default="summary", metavar="heatmap | wss | regions"
+    )
+    parser.add_argument("-i", "--input", default="perf.data", metavar="FILE", help="the recording")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="text, json or csv")
+    parser.add_argument(
+        "--target",
+        metavar="N",
+        help="number of a target as the report counts them, a pid, or KDAMOND:ID; several: 1,2",
+    )
+    parser.add_argument(
+        "--time",
+        metavar="A,B",
+        help="seconds from the start (5,10; 5,; 500ms,2s) or shares (10%%-20%%; 10%%/2)",
+    )
+    parser.add_argument(
+        "--address", metavar="A,B", help="addresses or sizes (0x7f0000000000+16M; 1G,2G)"
+    )
+    parser.add_argument("--width", type=int, metavar="N", help="columns to draw on")
+    parser.add_argument("--height", type=int, metavar="N", help="lines of the heatmap")
+    parser.add_argument(
+        "--cell",
+        choices=("hottest", "mean"),
+        default="hottest",
+        help="what a cell of the heatmap shows: its hottest region, so that small hot spots "
+        "stay visible (default), or the mean over all of its bytes",
+    )
+    parser.add_argument(
+        "--min-rate",
+        metavar="PERCENT",
+        help="wss: memory counts as used from this access rate on (default: any access)",
+    )
+    parser.add_argument(
+        "--percentiles", metavar="P,P…", help="wss: which to show (default 0,25,50,75,100)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the recording and show it."""
+    # numpy is behind these: -h must not wait for it.
+    from perf_damon import open as open_recording
+    from perf_damon.commands import report_views
+
+    options = report_views.Options.of(args)
+    with working(f"reading {args.input}"):
+        recording = open_recording(args.input)
+    return report_views.show(recording, options)

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What `perf damon report` shows in which format."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from perf_damon.analysis.report import Findings, examine, process_atlas
+from perf_damon.analysis.select import Selected, select
+from perf_damon.analysis.survey import PERCENTILES, Survey, survey
+from perf_damon.analysis.wss import threshold
+from perf_damon.errors import EXIT_OK, DataError, UsageError
+from perf_damon.recording import Recording
+from perf_damon.render import data, regions, summary, wss
+from perf_damon.render.heatmap import columns, rows_per_line
+from perf_damon.render.text import Canvas
+from perf_damon.terminal import say, screen
+
+MIN_WIDTH, MAX_WIDTH = 40, 4000
+MIN_LINES, MAX_LINES = 8, 40
+"""What the heatmap takes of a short and of a tall terminal."""
+AROUND = 9
+"""Lines of its heading, axes and legend, that fit on the terminal with it."""
+MATRIX_WIDTH, MATRIX_HEIGHT = 80, 40
+"""Resolution of a heatmap for programs."""
+_NOTHING = "Nothing was monitored in the chosen time and addresses."
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line, checked."""
+
+    view: str = "summary"
+    format: str = "text"
+    target: str | None = None
+    time: str | None = None
+    address: str | None = None
+    width: int | None = None
+    height: int | None = None
+    cell: str = "hottest"
+    min_rate: float | None = None
+    percentiles: tuple[float, ...] = PERCENTILES
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Options:
+        """Check what argparse cannot. Raises UsageError."""
+        for name, value, least in (
+            ("--width", args.width, MIN_WIDTH if args.format == "text" else 1),
+            ("--height", args.height, 1),
+        ):
+            if value is not None and not least <= value <= MAX_WIDTH:
+                raise UsageError(f"{name} {value} cannot be drawn", f"{least} … {MAX_WIDTH} can")
+        return cls(
+            view=args.view,
+            format=args.format,
+            target=args.target,
+            time=args.time,
+            address=args.address,
+            width=args.width,
+            height=args.height,
+            cell=args.cell,
+            min_rate=_percent("--min-rate", args.min_rate) if args.min_rate else None,
+            percentiles=tuple(_percent("--percentiles", p) for p in args.percentiles.split(","))
+            if args.percentiles
+            else PERCENTILES,
+        )
+
+
+def show(recording: Recording, options: Options) -> int:
+    """Write a report of a recording to standard output."""
+    selected = select(recording, options.target, options.time, options.address)
+    if not any(one.view.nr_snapshots for one in selected):
+        length = (recording.end_time - recording.start_time) / 1e9
+        raise DataError(
+            f"{recording.path}: no snapshots in the chosen time",
+            f"the recording is {length:.1f} seconds long",
+        )
+    selected = [one for one in selected if one.view.nr_snapshots]
+    report = Report(recording, selected, options)
+    if options.format != "text":
+        with screen(pager=False) as out:
+            # What programs read is whole or not there: warnings go where people look.
+            for line in summary.loss_lines(recording, Canvas(width=200)):
+                say(line)
+            for text in report.data():
+                whole = text if out.unicode else text.encode("ascii", "backslashreplace").decode()
+                out.stream.write(whole)
+        return EXIT_OK
+    with screen() as out:
+        width = options.width or max(MIN_WIDTH, out.width)
+        canvas = Canvas(width, out.height, out.colors, out.unicode)
+        for text in report.text(canvas):
+            out.stream.write(text if canvas.unicode else canvas.plain(text))
+    return EXIT_OK
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report of one recording, in pieces of text."""
+
+    recording: Recording
+    selected: list[Selected]
+    options: Options
+
+    def text(self, canvas: Canvas) -> Iterator[str]:
+        """Pieces of a report for people."""
+        if self.options.view == "regions":
+            for line in summary.loss_lines(self.recording, Canvas(width=200)):
+                say(line)
+            yield regions.TEXT_HEAD
+            yield from self._regions("text")
+            return
+        section = {"summary": self._summary, "heatmap": self._heatmap, "wss": self._wss}
+        if self.options.view == "summary":
+            opening = summary.recording_lines(self.recording, canvas)
+        else:
+            opening = summary.loss_lines(self.recording, canvas)
+        lines = list(opening)
+        for one in self.selected:
+            lines += [""] if lines and lines[-1] else []
+            lines += summary.title_lines(one, len(self.recording.targets), canvas)
+            lines += section[self.options.view](one, canvas)
+            yield "".join(line + "\n" for line in lines)
+            lines = ["", ""]  # more space between targets than within
+
+    def data(self) -> Iterator[str]:
+        """Pieces of a report for programs."""
+        view, form = self.options.view, self.options.format
+        if view == "regions":
+            yield regions.CSV_HEAD if form == "csv" else ""
+            yield from self._regions(form)
+        elif form == "json":
+            describe = {
+                "summary": self._summary_data,
+                "heatmap": self._heatmap_data,
+                "wss": self._wss_data,
+            }
+            targets = [describe[view](one) for one in self.selected]
+            whole = {"recording": data.recording_data(self.recording), "targets": targets}
+            yield json.dumps(whole, separators=(",", ":")) + "\n"
+        elif view == "wss":
+            yield data.WSS_HEAD
+            for one in self.selected:
+                yield "".join(data.wss_csv(one, self._survey(one)))
+        else:
+            write = data.heatmap_csv if view == "heatmap" else data.area_csv
+            yield data.HEATMAP_HEAD if view == "heatmap" else data.AREA_HEAD
+            for one in self.selected:
+                found = self._examine(one, *self._resolution())
+                if found is not None:
+                    yield from write(one, found)
+
+    def _summary(self, one: Selected, canvas: Canvas) -> Iterator[str]:
+        found = self._picture_findings(one, canvas)
+        if found is None:
+            yield _NOTHING
+            return
+        yield from summary.target_lines(one, found, canvas)
+        yield ""
+        yield from summary.heatmap_section(found, self.options.cell, canvas)
+        yield ""
+        yield from summary.area_lines(found, canvas, one.view.interval_ns / 1e3)
+
+    def _heatmap(self, one: Selected, canvas: Canvas) -> Iterator[str]:
+        found = self._picture_findings(one, canvas)
+        if found is None:
+            yield _NOTHING
+            return
+        yield from summary.heatmap_section(found, self.options.cell, canvas)
+
+    def _wss(self, one: Selected, canvas: Canvas) -> Iterator[str]:
+        yield from wss.wss_lines(one.view, self._survey(one), self.options.percentiles, canvas)
+
+    def _summary_data(self, one: Selected) -> dict[str, Any]:
+        return data.summary_data(one, self._examine(one, *self._resolution()))
+
+    def _heatmap_data(self, one: Selected) -> dict[str, Any]:
+        return data.heatmap_data(one, self._examine(one, *self._resolution()))
+
+    def _wss_data(self, one: Selected) -> dict[str, Any]:
+        return data.wss_data(one, self._survey(one), self.options.percentiles)
+
+    def _regions(self, form: str) -> Iterator[str]:
+        for one in self.selected:
+            atlas = process_atlas(one.view, self.recording.mappings)
+            yield from regions.region_texts(one.view, atlas, form)
+
+    def _survey(self, one: Selected) -> Survey:
+        return survey(one.view, threshold(one.view, self.options.min_rate))
+
+    def _picture_findings(self, one: Selected, canvas: Canvas) -> Findings | None:
+        height = self.options.height or min(MAX_LINES, max(MIN_LINES, canvas.height - AROUND))
+        return self._examine(one, columns(canvas), height * rows_per_line(canvas))
+
+    def _resolution(self) -> tuple[int, int]:
+        return self.options.width or MATRIX_WIDTH, self.options.height or MATRIX_HEIGHT
+
+    def _examine(self, one: Selected, width: int, height: int) -> Findings | None:
+        return examine(one.view, self.recording.mappings, width, height)
+
+
+def _percent(option: str, text: str) -> float:
+    try:
+        value = float(text.strip().removesuffix("%"))
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 100:
+        raise UsageError(f"{option} {text}: not a percentage", "0 … 100 is")
+    return value

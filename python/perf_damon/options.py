@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Command lines in perf's manner: usage on stderr, 129 for usage and -h, --list-opts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from perf_damon.errors import EXIT_OK, EXIT_USAGE, UsageError
+
+T = TypeVar("T")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that speaks as perf does.
+
+    Raises SystemExit only: 129 for an error or -h (both print on stderr), 0 for --list-opts.
+    """
+
+    def __init__(self, prog: str, usage: str, description: str = "", epilog: str = "") -> None:
+        super().__init__(
+            prog=prog,
+            usage=usage,
+            description=description or None,
+            epilog=epilog or None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=False,
+        )
+        self.add_argument("-h", action=_Help, help="show this help")
+        self.add_argument("--list-opts", action=_ListOptions, help=argparse.SUPPRESS)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, then the usage, and end with perf's code for it."""
+        sys.stderr.write(f" Error: {message}\n\n")
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"\n    {self.prog} -h tells more\n")
+
+    def long_options(self) -> list[str]:
+        """All long options that are not hidden."""
+        return [
+            option
+            for action in self._actions
+            if action.help is not argparse.SUPPRESS
+            for option in action.option_strings
+            if option.startswith("--")
+        ]
+
+
+class _Help(argparse.Action):
+    def __init__(self, option_strings: list[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, nargs=0, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        parser.print_help(sys.stderr)
+        parser.exit(EXIT_USAGE)
+
+
+class _ListOptions(argparse.Action):
+    """What perf's bash completion asks each command for."""
+
+    def __init__(self, option_strings: list[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest=argparse.SUPPRESS, nargs=0, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        assert isinstance(parser, Parser)
+        print(" ".join(parser.long_options()))
+        parser.exit(EXIT_OK)
+
+
+def split_command(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """Arguments before `--`, and the command behind it (None where there is no `--`)."""
+    words = list(argv)
+    if "--" not in words:
+        return words, None
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
+def argument(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """A `type=` for add_argument from a function that raises UsageError."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except UsageError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            raise argparse.ArgumentTypeError(error.message + hint) from None
+
+    return convert

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Run `perf record` on DAMON's tracepoint until told to stop.
+
+perf record's workload is a waiting shell: it says when perf has begun, ends when its input does,
+and carries the monitoring's parameters in its arguments, which perf keeps in the file's header.
+Should we be killed, its input ends too, and perf finishes the file by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from perf_damon.control.system import EVENT
+from perf_damon.errors import Error
+from perf_damon.parameters import Parameters
+
+_WAITER = "echo ready; exec >/dev/null; read -r _ || :"
+_PATIENCE_S = 300
+"""How long perf may take to end its file, before it is told to more firmly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to record into which file."""
+
+    perf: str
+    output: str
+    tids: tuple[int, ...]
+    """kdamonds, whose events are wanted, and processes, whose mappings are; empty for all."""
+    options: tuple[str, ...]
+    """More options of perf record."""
+    parameters: Parameters
+
+    def words(self) -> list[str]:
+        """The command line."""
+        whom = ["-p", ",".join(map(str, self.tids))] if self.tids else ["-a"]
+        return [
+            *(self.perf, "record", "-d", "-k", "CLOCK_MONOTONIC", "-o", self.output),
+            # Nobody looks up code by its build id here, and collecting them takes perf long.
+            *("--no-buildid", "--no-buildid-cache"),
+            *("-e", f"damon:{EVENT}", *whom, *self.options),
+            *("--", "sh", "-c", _WAITER, *self.parameters.to_words()),
+        ]
+
+
+class PerfRecord:
+    """A running perf record. Call with signals held, so that it is never lost."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
+        try:
+            # In a session of its own, the terminal's Ctrl-C is for us alone.
+            self.process = subprocess.Popen(
+                plan.words(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.errors,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self.errors.close()
+            raise Error(f"cannot run {plan.perf}: {error.strerror}") from None
+        self.pidfd = os.pidfd_open(self.process.pid)
+
+    def wait_until_recording(self, until: Sequence[int] = ()) -> bool:
+        """Wait until perf records; False if one of the descriptors in `until` came first.
+
+        Raises Error with perf's own words if it ends instead.
+        """
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout, *until], [], [])
+        if self.process.stdout not in ready:
+            return False
+        if not self.process.stdout.readline():
+            raise self.failure()
+        return True
+
+    def finish(self) -> int:
+        """Let perf end the file; returns its exit status. May be called twice."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        for end in (self.process.terminate, self.process.kill):
+            try:
+                self.process.wait(_PATIENCE_S)
+                break
+            except subprocess.TimeoutExpired:
+                end()
+        return self.process.wait()
+
+    def said(self) -> str:
+        """What perf wrote on stderr so far."""
+        self.errors.seek(0)
+        return self.errors.read().decode(errors="replace")
+
+    def failure(self) -> Error:
+        """The error to raise when perf has failed."""
+        code = self.finish()
+        words = [line.strip() for line in self.said().splitlines()]
+        words = [line for line in words if line and not line.startswith("[ perf record:")]
+        return Error(
+            f"perf record failed (exit status {code}): " + "\n  ".join(words or ["no word of why"])
+        )
+
+    def close(self) -> None:
+        """Finish, and let go of the descriptors."""
+        self.finish()
+        os.close(self.pidfd)
+        self.errors.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()

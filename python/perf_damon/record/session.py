@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One run of perf damon record, from nothing changed to all put back.
+
+Whatever is begun is undone in reverse by an ExitStack; each step that begins something, and
+each that undoes it, holds signals back, so that Ctrl-C finds it either done or not done.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from perf_damon import jobcontrol, signals
+from perf_damon.commands import monitoring
+from perf_damon.commands.describe import describe_attributes, describe_pids
+from perf_damon.control import monitor
+from perf_damon.control.monitor import Slot
+from perf_damon.control.system import System
+from perf_damon.errors import EXIT_OK, Error
+from perf_damon.parameters import Kdamond, Parameters
+from perf_damon.record.guard import Guard
+from perf_damon.record.launch import Launched, launch
+from perf_damon.record.perf import PerfRecord, Plan
+from perf_damon.terminal import say, working
+from perf_damon.units import format_size
+
+_COMMAND_PATIENCE_S = 5
+_TICK_S = 1
+
+
+@dataclass
+class Session:
+    """What to record, and how it went."""
+
+    system: System
+    wanted: monitoring.Request
+    perf: str
+    output: str
+    everything: bool = False
+    """perf's -a: events of all kdamonds."""
+    timeout_s: float | None = None
+    options: tuple[str, ...] = ()
+    quiet: bool = False
+    perf_said: str = field(default="", init=False)
+    """perf record's own words on stderr."""
+
+    def run(self) -> int:
+        """Record; returns the exit status: the command's own where there is one. Raises Error."""
+        code = EXIT_OK
+        interrupted: signals.Signalled | None = None
+        try:
+            with ExitStack() as undo:
+                code = self._run(undo)
+        except signals.Signalled as signalled:
+            interrupted = signalled
+        if self.perf_said:
+            self._report()
+        if interrupted is not None:
+            raise interrupted
+        return code
+
+    def _run(self, undo: ExitStack) -> int:
+        with signals.held():
+            guard = Guard(self.system)
+            undo.callback(_held, guard.dismiss)
+        command = self._launch(undo)
+        pids = (command.pid,) if command else self.wanted.pids
+        slots = self._slots(undo, pids)
+        with signals.held():
+            perf = PerfRecord(self._plan(slots, pids))
+            undo.callback(_held, self._end_perf, perf)
+        begun = time.monotonic()
+        parent = jobcontrol.perf_pidfd()
+        until = [] if parent is None else [parent]
+        try:
+            if not perf.wait_until_recording(until):
+                raise signals.Signalled(signal.SIGTERM)
+        except Error:
+            # A clearer word than perf's, where this is why.
+            monitoring.check_pids(self.system, pids)
+            raise
+        if command:
+            command.go()
+        self._say_hello(slots)
+        reason = self._wait(perf, command, pids, slots, begun)
+        if command is None:
+            return EXIT_OK
+        if reason != "target":
+            with signals.held():
+                _end_command(command)
+        return command.wait() if command.poll() else 128 + signal.SIGTERM
+
+    def _launch(self, undo: ExitStack) -> Launched | None:
+        if not self.wanted.command:
+            return None
+        with signals.held():
+            command = launch(self.wanted.command)
+            undo.callback(_held, _end_command, command)
+            return command
+
+    def _slots(self, undo: ExitStack, pids: tuple[int, ...]) -> list[Slot]:
+        """The kdamonds to listen to; started if none serves yet."""
+        running = [slot for slot in monitor.overview(self.system).slots if slot.kdamond.running]
+        serving = [slot for slot in running if monitoring.serves(slot, self.wanted)]
+        if not serving:
+            with signals.held():
+                context = monitoring.context(self.system, self.wanted, pids)
+                slot = monitor.start(self.system, context, owner=os.getpid())
+                undo.callback(_held, monitor.stop, self.system, slot)
+            serving = [slot]
+        elif not self.quiet:
+            for slot in serving:
+                whose = "" if slot.ours else " (started by something else)"
+                say(f"kdamond {slot.index}{whose} monitors this already: its attributes hold")
+        if not self.everything:
+            return serving[:1]
+        return running + [slot for slot in serving if slot not in running]
+
+    def _plan(self, slots: list[Slot], pids: tuple[int, ...]) -> Plan:
+        kdamonds = tuple(
+            Kdamond(
+                tid=slot.kdamond.pid or 0,
+                operations=slot.context.operations or "",
+                attributes=monitoring.attributes_of(slot.context),
+                pids=slot.context.pids,
+            )
+            for slot in slots
+            if slot.context is not None
+        )
+        comms = {pid: self.system.comm(pid) or "" for k in kdamonds for pid in k.pids}
+        tids = tuple(kdamond.tid for kdamond in kdamonds) + pids
+        return Plan(
+            perf=self.perf,
+            output=self.output,
+            tids=() if self.everything else tids,
+            options=self.options,
+            parameters=Parameters(kdamonds, self.wanted.command, comms),
+        )
+
+    def _say_hello(self, slots: list[Slot]) -> None:
+        if self.quiet:
+            return
+        for slot in slots:
+            assert slot.context is not None
+            whom = describe_pids(self.system, slot.context.pids)
+            how = describe_attributes(monitoring.attributes_of(slot.context))
+            say(f"[ perf damon record: monitoring {whom}: {how} ]")
+        if not self.wanted.command and self.timeout_s is None:
+            say("[ perf damon record: Ctrl-C ends it ]")
+
+    def _wait(
+        self,
+        perf: PerfRecord,
+        command: Launched | None,
+        pids: tuple[int, ...],
+        slots: list[Slot],
+        begun: float,
+    ) -> str:
+        """Until something ends; returns what: target, kdamond, perf, or timeout."""
+        deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s
+        ticking = not self.quiet and command is None and sys.stderr.isatty()
+        with _Ends() as ends:
+            ends.add("perf", perf.pidfd)
+            if (parent := jobcontrol.perf_pidfd()) is not None:
+                ends.add("parent", parent)
+            for pid in pids:
+                ends.open("target", pid)
+            for slot in slots:
+                ends.open("kdamond", slot.kdamond.pid or 0)
+            while True:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    what = "timeout"
+                    break
+                patience = _TICK_S if ticking else left
+                what = ends.wait(patience if left is None else min(patience or left, left))
+                if ticking:
+                    self._tick(time.monotonic() - begun)
+                if what == "parent":
+                    raise signals.Signalled(signal.SIGTERM)
+                if what is not None:
+                    break
+        if ticking:
+            say("\r\033[K", end="")
+        if perf.process.poll() is not None and perf.process.returncode != 0:
+            raise perf.failure()
+        return what
+
+    def _tick(self, seconds: float) -> None:
+        try:
+            size = format_size(Path(self.output).stat().st_size)
+        except OSError:
+            size = "nothing yet"
+        say(f"\r\033[K[ perf damon record: {seconds:.0f} s, {size} ]", end="")
+
+    def _end_perf(self, perf: PerfRecord) -> None:
+        code = perf.finish()
+        self.perf_said = perf.said()
+        perf.close()
+        if code != 0 and sys.exc_info()[0] is None:
+            raise Error(f"perf record ended with status {code}", self.perf_said.strip())
+
+    def _report(self) -> None:
+        """The last line: what was captured, and what to type next."""
+        if self.quiet:
+            return
+        from perf_damon import open as open_recording
+
+        try:
+            with working(f"reading {self.output}"):
+                recording = open_recording(self.output)
+        except (Error, OSError) as error:
+            say(f"[ perf damon record: {self.output} cannot be read back: {error} ]")
+            return
+        snapshots = sum(target.nr_snapshots for target in recording.targets)
+        seconds = (recording.end_time - recording.start_time) / 1e9
+        say(
+            f"[ perf damon record: captured {snapshots:,} snapshots "
+            f"({len(recording.regions):,} regions) in {seconds:.1f} s, "
+            f"{format_size(recording.size)} in {self.output} ]"
+        )
+        if recording.losses.events:
+            say(
+                f"[ perf damon record: the kernel dropped {recording.losses.events:,} events: "
+                "record with a larger buffer, --perf -m 4M ]"
+            )
+        option = "" if self.output == "perf.data" else f" -i {self.output}"
+        say(f"[ next: perf damon report{option} ]")
+
+
+class _Ends:
+    """Waits for the ends of processes by pidfd; a kind has ended when all of it have."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._left: dict[str, int] = {}
+        self._opened: list[int] = []
+
+    def __enter__(self) -> _Ends:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+        for descriptor in self._opened:
+            os.close(descriptor)
+
+    def add(self, kind: str, pidfd: int) -> None:
+        self._left[kind] = self._left.get(kind, 0) + 1
+        self._selector.register(pidfd, selectors.EVENT_READ, kind)
+
+    def open(self, kind: str, pid: int) -> None:
+        """Watch a process; one that has ended already counts as such."""
+        self._left.setdefault(kind, 0)
+        try:
+            pidfd = os.pidfd_open(pid)
+        except (ProcessLookupError, ValueError):
+            return
+        self._opened.append(pidfd)
+        self.add(kind, pidfd)
+
+    def wait(self, timeout: float | None) -> str | None:
+        """The kind that has ended, None at the timeout."""
+        over = self._over()
+        if over is None:
+            for key, _ in self._selector.select(timeout):
+                self._selector.unregister(key.fileobj)
+                self._left[key.data] -= 1
+            over = self._over()
+        return over
+
+    def _over(self) -> str | None:
+        return next((kind for kind, left in self._left.items() if left == 0), None)
+
+
+def _held(undo: object, *args: object) -> None:
+    with signals.held():
+        undo(*args)  # type: ignore[operator]
+
+
+def _end_command(command: Launched) -> None:
+    command.terminate()
+    deadline = time.monotonic() + _COMMAND_PATIENCE_S
+    while not command.poll() and time.monotonic() < deadline:
+        time.sleep(0.01)

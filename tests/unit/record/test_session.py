@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-2.0
+"""perf damon record against a fake kernel and a fake perf: it ends, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fake_kernel import FakeKernel, make
+
+from perf_damon import signals
+from perf_damon.commands.monitoring import Request
+from perf_damon.control import journal
+from perf_damon.control.system import System
+from perf_damon.errors import Error
+from perf_damon.parameters import Attributes, Parameters
+from perf_damon.record.session import Session
+
+PERF = """\
+#!/bin/sh
+# Records nothing, but keeps perf's order of things.
+echo "$@" >"$0.words"
+[ -z "$FAKE_PERF_FAILS" ] || { echo "no such event" >&2; exit 129; }
+while [ "$1" != -- ]; do
+	[ "$1" != -o ] || out=$2
+	shift
+done
+shift
+: >"$out"
+"$@"
+echo data >"$out"
+"""
+ATTRIBUTES = Attributes(5000, 100000, 1000000, 10, 1000)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> System:
+    make(tmp_path / "damon", {"kdamonds/nr_kdamonds": "0"})
+    return System(
+        damon=FakeKernel(tmp_path / "damon"),
+        run=tmp_path / "run",
+        modules=tmp_path / "modules",
+        uid=0,
+    )
+
+
+@pytest.fixture
+def perf(tmp_path: Path) -> str:
+    program = tmp_path / "perf"
+    program.write_text(PERF)
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.fixture
+def target() -> Iterator[int]:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process.pid
+        process.kill()
+
+
+def session(system: System, perf: str, tmp_path: Path, **how: object) -> Session:
+    values = {"operations": "vaddr", "pids": (), "command": (), "regions": ()}
+    for name in list(values):
+        values[name] = how.pop(name, values[name])
+    wanted = Request(attributes=ATTRIBUTES, **values)
+    return Session(system, wanted, perf, str(tmp_path / "out.data"), **how)
+
+
+def in_child(work: Callable[[], int]) -> int:
+    """The exit status of a process that does the work as perf-damon does; negative for signals."""
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            sys.stderr = io.StringIO()
+            signals.catch_all()
+            code = work()
+        except signals.Signalled as signalled:
+            code = signalled.exit_code
+        except Error as error:
+            code = error.exit_code
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def untouched(system: System) -> bool:
+    assert isinstance(system.damon, FakeKernel)
+    book = journal.read(system)
+    try:
+        clean = system.damon.snapshot() == {"kdamonds/nr_kdamonds": "0\n"}
+    except FileNotFoundError:
+        # The guard is at it.
+        return False
+    return clean and not book.entries and book.found is None
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_the_time_limit(machine: System, perf: str, tmp_path: Path, target: int) -> None:
+    record = session(machine, perf, tmp_path, pids=(target,), timeout_s=0.3)
+    assert in_child(record.run) == 0
+    assert (tmp_path / "out.data").read_text() == "data\n"
+    assert untouched(machine)
+
+
+def test_perf_is_told_whom_and_carries_the_parameters(
+    machine: System, perf: str, tmp_path: Path, target: int
+) -> None:
+    options = ("-m", "4M")
+    record = session(
+        machine, perf, tmp_path, pids=(target,), timeout_s=0.1, options=options, quiet=True
+    )
+    assert in_child(record.run) == 0
+    words = Path(f"{perf}.words").read_text().split()
+    parameters = Parameters.from_words(words)
+    assert parameters is not None
+    (kdamond,) = parameters.kdamonds
+    assert kdamond.pids == (target,) and kdamond.operations == "vaddr"
+    assert kdamond.attributes == ATTRIBUTES
+    assert words[words.index("-p") + 1] == f"{kdamond.tid},{target}"
+    assert words[words.index("-m") + 1] == "4M"
+    assert parameters.comms == {target: "sleep"}
+
+
+def test_the_target_ends(machine: System, perf: str, tmp_path: Path) -> None:
+    process = subprocess.Popen(["sleep", "0.5"])
+    waiter = os.fork()
+    if waiter == 0:
+        os._exit(0)
+    os.waitpid(waiter, 0)
+    assert in_child(session(machine, perf, tmp_path, pids=(process.pid,)).run) == 0
+    process.wait()
+    assert untouched(machine)
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [("exit 7", 7), ("exit 0", 0), ("kill -TERM $$", 143), ("kill -KILL $$", 137)],
+)
+def test_the_commands_own_status(
+    machine: System, perf: str, tmp_path: Path, command: str, status: int
+) -> None:
+    record = session(machine, perf, tmp_path, command=("sh", "-c", command))
+    assert in_child(record.run) == status
+    assert untouched(machine)
+
+
+def test_a_command_is_ended_at_the_time_limit(machine: System, perf: str, tmp_path: Path) -> None:
+    record = session(machine, perf, tmp_path, command=("sleep", "60"), timeout_s=0.3)
+    assert in_child(record.run) == 143
+    assert untouched(machine)
+
+
+def test_a_command_that_cannot_be_run(machine: System, perf: str, tmp_path: Path) -> None:
+    with pytest.raises(Error, match=r"cannot run '/no/such': No such file"):
+        session(machine, perf, tmp_path, command=("/no/such",)).run()
+    assert untouched(machine)
+    assert not (tmp_path / "out.data").exists()
+
+
+def test_perf_that_fails(
+    machine: System, perf: str, tmp_path: Path, target: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_PERF_FAILS", "1")
+    with pytest.raises(Error, match=r"exit status 129\): no such event"):
+        session(machine, perf, tmp_path, pids=(target,)).run()
+    assert untouched(machine)
+
+
+def test_a_kdamond_that_is_stopped_by_somebody(
+    machine: System, perf: str, tmp_path: Path, target: int
+) -> None:
+    damon = machine.damon
+    assert isinstance(damon, FakeKernel)
+    child = os.fork()
+    if child == 0:
+        wait_until(lambda: (tmp_path / "out.data").exists())
+        os.kill(int((damon.kdamond(0) / "pid").read_text()), signal.SIGKILL)
+        os._exit(0)
+    assert in_child(session(machine, perf, tmp_path, pids=(target,)).run) == 0
+    os.waitpid(child, 0)
+
+
+def test_what_runs_already_is_used_and_goes_on(
+    machine: System, perf: str, tmp_path: Path, target: int
+) -> None:
+    from perf_damon.commands.monitoring import context
+    from perf_damon.control import monitor
+
+    wanted = Request("vaddr", (target,), (), ATTRIBUTES, ())
+    slot = monitor.start(machine, context(machine, wanted, (target,)), owner=0)
+    record = session(machine, perf, tmp_path, pids=(target,), timeout_s=0.2)
+    assert in_child(record.run) == 0
+    assert f"-p {slot.kdamond.pid},{target}" in Path(f"{perf}.words").read_text()
+    after = monitor.overview(machine).slots[slot.index]
+    assert after.ours
+    monitor.stop(machine, slot)
+    assert untouched(machine)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_it_records(
+    machine: System, perf: str, tmp_path: Path, target: int, number: int
+) -> None:
+    def work() -> int:
+        if os.fork() == 0:
+            wait_until(lambda: (tmp_path / "out.data").exists())
+            os.kill(os.getppid(), number)
+            os._exit(0)
+        return session(machine, perf, tmp_path, pids=(target,)).run()
+
+    assert in_child(work) == 128 + number
+    assert (tmp_path / "out.data").read_text() == "data\n", "perf has finished the file"
+    assert untouched(machine)
+
+
+def writes_of_a_run(machine: System, perf: str, tmp_path: Path, target: int) -> int:
+    assert in_child(session(machine, perf, tmp_path, pids=(target,), timeout_s=0.01).run) == 0
+    damon = machine.damon
+    assert isinstance(damon, FakeKernel)
+    counter = tmp_path / "count"
+    damon.before_write.append(lambda: counter.open("a").write(".") and None)
+    assert in_child(session(machine, perf, tmp_path, pids=(target,), timeout_s=0.01).run) == 0
+    damon.before_write.clear()
+    return len(counter.read_text())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_signal_before_every_single_write(
+    machine: System, perf: str, tmp_path: Path, target: int, number: int
+) -> None:
+    """Whatever the moment: the tree is as it was, by ourselves or, when killed, by the guard."""
+    damon = machine.damon
+    assert isinstance(damon, FakeKernel)
+    writes = writes_of_a_run(machine, perf, tmp_path, target)
+    assert writes > 10
+    for moment in range(writes):
+        seen = [0]
+
+        def strike(moment: int = moment, seen: list[int] = seen) -> None:
+            if seen[0] == moment:
+                os.kill(os.getpid(), number)
+            seen[0] += 1
+
+        def work(strike: Callable[[], None] = strike) -> int:
+            damon.before_write.append(strike)
+            # Not in the guard, which undoes by the same writes.
+            os.register_at_fork(after_in_child=damon.before_write.clear)
+            return session(machine, perf, tmp_path, pids=(target,), timeout_s=0.01).run()
+
+        code = in_child(work)
+        if number == signal.SIGKILL:
+            assert code == -signal.SIGKILL
+            wait_until(lambda: untouched(machine))
+        else:
+            assert code == 128 + number
+            assert untouched(machine), f"write {moment}"

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command line: usage, perf's exit codes, quiet pipes. Nothing here reaches a kernel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parents[2] / "tools/perf/perf-damon"
+
+
+def perf_damon(*words: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(PROGRAM), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("record",),
+        ("record", "1", "--", "true"),
+        ("record", "paddr", "--ops", "vaddr"),
+        ("record", "1", "--sample", "5"),
+        ("record", "1", "--sample", "1s"),
+        ("record", "1", "--sample", "0"),
+        ("record", "1", "--min-regions", "2"),
+        ("record", "1", "--min-regions", "20", "--max-regions", "10"),
+        ("record", "1", "--regions", "8K-4K"),
+        ("record", "--ops", "fvaddr", "1"),
+        ("record", "no-pid"),
+        ("record", "-h"),
+        ("stop", "--", "true"),
+        ("nonsense",),
+        (),
+    ],
+    ids=" ".join,
+)
+def test_usage(words: tuple[str, ...]) -> None:
+    result = perf_damon(*words)
+    assert result.returncode == 129 and result.stderr and not result.stdout
+
+
+@pytest.mark.parametrize("command", ["start", "stop", "status", "record", "report"])
+def test_help_is_whole(command: str) -> None:
+    result = perf_damon(command, "-h")
+    assert result.returncode == 129
+    assert f"perf damon {command}" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_what_perfs_completion_asks() -> None:
+    assert perf_damon("--list-cmds").stdout.split() == [
+        "start", "stop", "status", "record", "report",
+    ]  # fmt: skip
+    options = perf_damon("record", "--list-opts")
+    assert options.returncode == 0
+    assert {"--pid", "--output", "--timeout", "--aggr", "--perf"} <= set(options.stdout.split())
+    assert "--input" in perf_damon("report", "--list-opts").stdout.split()
+
+
+def test_version() -> None:
+    assert perf_damon("--version").stdout.startswith("perf damon version ")
+
+
+def test_nothing_heavy_is_loaded_for_help() -> None:
+    heavy = "{'numpy', 'pandas'}"
+    for command in ("start", "stop", "status", "record", "report"):
+        program = (
+            f"import sys; sys.path.insert(0, {str(PROGRAM.parents[2] / 'python')!r})\n"
+            "from perf_damon.cli import main\n"
+            f"main([{command!r}, '-h'])\n"
+            f"print({heavy} & set(sys.modules))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == "set()\n", command
+
+
+def test_head_ends_it_quietly(tmp_path: Path) -> None:
+    recording = Path(__file__).parents[1] / "data/stairs.perf.data"
+    command = f"'{sys.executable}' '{PROGRAM}' report regions -i '{recording}'"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -1; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] in ("0", "141") and done.stderr == ""
+
+
+def test_a_missing_file() -> None:
+    result = perf_damon("report", "-i", "/no/such.data")
+    assert result.returncode == 255
+    assert result.stderr.startswith("Error: ") and "/no/such.data" in result.stderr

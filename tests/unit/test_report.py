@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`perf damon report` from its words to its output, against files of what it should print.
+
+PERF_DAMON_GOLDEN=write writes the files anew: look at the difference before it is committed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import recordings
+
+import perf_damon
+from perf_damon.analysis.select import select
+from perf_damon.commands import report
+from perf_damon.commands.report_views import Options, Report
+from perf_damon.errors import DataError, UsageError
+from perf_damon.options import Parser
+from perf_damon.parameters import Attributes
+from perf_damon.recording import Header, Losses
+from perf_damon.render.text import Canvas
+
+GOLDEN = Path(__file__).parent / "render" / "golden"
+MB = 1 << 20
+HEAP, ANON, STACK = 0x555500000000, 0x7F0000000000, 0x7FFD00000000
+
+
+def stairs() -> recordings.Target:
+    """Ten MB of forty are hot, each for a quarter of six seconds; a program and its stack."""
+    snapshots = []
+    for i in range(60):
+        hot = ANON + i // 15 * 10 * MB
+        rows = [(HEAP, HEAP + 2 * MB, 1 if i % 10 == 0 else 0, 9)]
+        if hot > ANON:
+            rows.append((ANON, hot, 0, 14))
+        rows.append((hot, hot + 10 * MB, 19 - i % 2, i % 15))
+        if hot < ANON + 30 * MB:
+            rows.append((hot + 10 * MB, ANON + 40 * MB, 0, 30))
+        rows.append((STACK, STACK + 132 * 1024, 8, 3))
+        snapshots.append((1000 + 100 * i, rows))
+    return recordings.target(snapshots)
+
+
+def memory() -> recordings.Target:
+    """Physical memory on a kernel that tells no age, seen twice."""
+    rows = [(1 << 30, 3 << 29, 2), (3 << 29, 2 << 30, 0)]
+    return recordings.target(
+        [(2000, rows), (2200, rows)],
+        ages=False,
+        kdamond=78,
+        pid=None,
+        comm=None,
+        operations="paddr",
+        attributes=Attributes(aggr_us=200_000, sample_us=10_000),
+        inferred=True,
+    )
+
+
+def both() -> recordings.Recording:
+    maps = [
+        (1234, HEAP, HEAP + 2 * MB, "[heap]"),
+        (1234, ANON, ANON + 30 * MB, "//anon"),
+        (1234, ANON + 30 * MB, ANON + 40 * MB, '/usr/lib/a "b",c.so'),
+        (1234, STACK, STACK + 132 * 1024, "[stack]"),
+    ]
+    header = Header("lab", "6.12.0-test", "6.1.192", "x86_64", captured=1_790_000_000.0)
+    return recordings.recording(
+        stairs(), memory(), maps=maps, header=header, losses=Losses(1234, 5000, 6)
+    )
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the command with a recording and words; returns what it printed."""
+
+    def command(recording, *words):
+        monkeypatch.setattr("perf_damon.open", lambda path: recording)
+        parser = Parser("perf damon report", report.USAGE, report.DESCRIPTION, report.EPILOG)
+        report.configure(parser)
+        assert report.run(parser.parse_args(words)) == 0
+        return capsys.readouterr().out
+
+    for name, value in (("COLUMNS", "80"), ("LINES", "24"), ("TZ", "UTC")):
+        monkeypatch.setenv(name, value)
+    time.tzset()
+    return command
+
+
+def check(name: str, text: str) -> None:
+    path = GOLDEN / name
+    if os.environ.get("PERF_DAMON_GOLDEN") == "write":
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("summary.txt", []),
+        ("summary.json", ["--format", "json"]),
+        ("summary.csv", ["--format", "csv"]),
+        ("heatmap.txt", ["heatmap", "--target", "1", "--height", "6"]),
+        ("heatmap-mean.txt", ["heatmap", "--target", "1", "--height", "4", "--cell", "mean"]),
+        ("heatmap.json", ["heatmap", "--format", "json", "--width", "20", "--height", "4"]),
+        ("heatmap.csv", ["heatmap", "--format", "csv", "--width", "20", "--height", "4"]),
+        ("heatmap-part.txt", ["heatmap", "--time", "1,2.5", "--address", "0x7f0000000000+20M"]),
+        ("wss.txt", ["wss"]),
+        ("wss-hot.txt", ["wss", "--min-rate", "50%", "--percentiles", "10,90", "--target", "77:0"]),
+        ("wss.json", ["wss", "--format", "json", "--time", "0,0.5"]),
+        ("wss.csv", ["wss", "--format", "csv"]),
+        ("regions.txt", ["regions", "--time", "1.5,1.6"]),
+        ("regions.csv", ["regions", "--time", "1,1.6", "--format", "csv"]),
+        ("regions.json", ["regions", "--time", "1,1.6", "--format", "json"]),
+    ],
+)
+def test_prints(run, name, words):
+    check(name, run(both(), *words))
+
+
+@pytest.mark.parametrize(
+    ("name", "canvas"),
+    [
+        ("narrow-ascii.txt", Canvas(40, 12, 0, unicode=False)),
+        ("colors-16.txt", Canvas(60, 14, 16)),
+        ("colors-256.txt", Canvas(100, 20, 256)),
+        ("colors-true.txt", Canvas(80, 14, 2**24)),
+        ("colors-ascii.txt", Canvas(80, 14, 256, unicode=False)),
+    ],
+)
+def test_draws_on_every_terminal(name, canvas):
+    whole = both()
+    text = "".join(Report(whole, select(whole, "1"), Options()).text(canvas))
+    check(name, text)
+
+
+def test_what_is_not_a_terminal_gets_no_escapes(run):
+    for words in ([], ["heatmap"], ["wss"], ["regions"]):
+        assert "\x1b" not in run(both(), *words)
+
+
+def test_no_line_is_wider_than_asked_for(run):
+    for width in (40, 60, 76, 80, 100, 133):
+        for words in ([], ["heatmap"], ["wss"]):
+            lines = run(both(), *words, "--width", str(width)).splitlines()
+            wide = [line for line in lines if len(line) > width]
+            assert wide == []
+
+
+def test_data_can_be_read_back(run):
+    whole = both()
+    rows = list(csv.DictReader(io.StringIO(run(whole, "regions", "--format", "csv"))))
+    assert len(rows) == sum(len(target.regions) for target in whole.targets)
+    lines = [json.loads(line) for line in run(whole, "regions", "--format", "json").splitlines()]
+    for row, line, start in zip(rows, lines, whole.targets[0].regions.start, strict=False):
+        assert int(row["start"], 16) == line["start"] == int(start)
+        assert row["mapping"] == (line["mapping"] or "")
+    cells = list(csv.DictReader(io.StringIO(run(whole, "heatmap", "--format", "csv"))))
+    assert {cell["target"] for cell in cells} == {"77:0", "78:0"}
+
+
+def test_nothing_accessed(run):
+    cold = recordings.recording(recordings.target([(100, [(0, 4096, 0)]), (200, [(0, 4096, 0)])]))
+    text = run(cold)
+    assert "No access was seen." in text
+    assert "·" * 50 in text
+
+
+def test_one_snapshot_of_one_region_without_mappings_or_attributes(run):
+    alone = recordings.target([(100, [(0, 4096, 3, 2)])], attributes=Attributes())
+    text = run(recordings.recording(alone))
+    assert "perf record -d -p PID" in text
+    assert "Attributes   not known" in text
+    assert "1 snapshot of 1 region\n" in text
+    for words in (["heatmap"], ["wss"], ["regions"]):
+        run(recordings.recording(alone), *words)
+
+
+def test_incomplete_snapshots_are_told(run):
+    whole = both()
+    whole.targets[0].regions.nr_regions[:3] += 1
+    assert "WARNING: 1 of 60 snapshots are incomplete" in run(whole)
+
+
+def test_nothing_there_is_said(run):
+    assert "Nothing was monitored" in run(both(), "--address", "0,4K")
+    with pytest.raises(DataError, match="no snapshots"):
+        run(both(), "--time", "0.01,0.02")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--target", "9"],
+        ["--time", "x"],
+        ["--address", "y"],
+        ["--width", "3"],
+        ["--height", "0"],
+        ["--min-rate", "200"],
+        ["--percentiles", "1,x"],
+    ],
+)
+def test_nonsense_is_a_usage_error(run, words):
+    with pytest.raises(UsageError) as caught:
+        run(both(), *words)
+    assert caught.value.hint
+
+
+def test_losses_are_told_where_people_look(run, capsys, monkeypatch):
+    monkeypatch.setattr("perf_damon.open", lambda path: both())
+    parser = Parser("perf damon report", report.USAGE)
+    report.configure(parser)
+    report.run(parser.parse_args(["--format", "json"]))
+    captured = capsys.readouterr()
+    assert "1,234 events were lost" in captured.err
+    assert json.loads(captured.out)["recording"]["losses"]["events"] == 1234
+
+
+def test_a_region_is_named_by_the_mapping_at_its_start_or_the_first_inside(run):
+    rows = [(0, 10, 1), (10, 20, 1), (20, 30, 1), (30, 40, 1)]
+    maps = [(1234, 5, 15, "/a"), (1234, 25, 30, "/b")]
+    made = recordings.recording(recordings.target([(100, rows)]), maps=maps)
+    names = [line.rsplit(" ", 1)[1] for line in run(made, "regions").splitlines()[1:]]
+    assert names == ["/a", "/a", "/b", "-"]
+
+
+def test_cells_of_a_hole_in_time_are_not_there(run):
+    rows = [(0, 4096, 3)]
+    made = recordings.recording(recordings.target([(100, rows), (200, rows), (9000, rows)]))
+    text = run(made, "heatmap", "--format", "csv", "--width", "1", "--height", "9")
+    assert len(text.splitlines()) == 1 + 2
+    picture = json.loads(run(made, "heatmap", "--format", "json", "--width", "1", "--height", "9"))
+    assert picture["targets"][0]["mean"] == [[0.15], *[[None]] * 7, [0.15]]
+
+
+def test_a_real_recording(run):
+    path = Path(__file__).parents[1] / "data" / "stairs.perf.data"
+    whole = perf_damon.open(path)
+    whole = replace(whole, path="perf.data", header=replace(whole.header, captured=None))
+    check("real.txt", run(whole))
+
+
+def test_a_real_recording_of_stairs_has_the_steps_that_were_taken(run):
+    """tests/data/stairs.perf.data: 10 MB of a mapping at a time, 2.5 s each."""
+    path = Path(__file__).parents[1] / "data" / "stairs.perf.data"
+    found = json.loads(run(perf_damon.open(path), "--format", "json"))["targets"][0]
+    steps = [0x7F6EBFC00000 + i * 10 * MB for i in range(-1, 2)]
+    for step in steps[1:]:
+        (area,) = [a for a in found["areas"] if abs(a["start"] - step) < MB and a["peak"] > 0.9]
+        assert area["size"] == pytest.approx(10 * MB, rel=0.1)
+        assert (area["mapping"], area["end"] - area["start"]) == (
+            "anonymous",
+            pytest.approx(10 * MB, rel=0.1),
+        )
+    assert found["working_set"]["50"] == pytest.approx(10 * MB, rel=0.1)

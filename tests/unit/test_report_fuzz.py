@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Recordings that make no sense: every view and format ends well, without numpy's warnings."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import recordings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perf_damon.analysis.select import select
+from perf_damon.commands.report_views import Options, Report
+from perf_damon.parameters import Attributes
+from perf_damon.render.text import Canvas
+
+U32, U64 = 2**32 - 1, 2**64 - 1
+ADDRESS = st.integers(0, U64) | st.integers(0, 1 << 20) | st.sampled_from([0, 4096, U64 - 1, U64])
+ROWS = st.lists(
+    st.tuples(ADDRESS, ADDRESS, st.integers(0, 25) | st.just(U32), st.integers(0, U32)),
+    min_size=1,
+    max_size=12,
+)
+SNAPSHOTS = st.lists(
+    st.tuples(st.sampled_from([0, 1, 100, 100, 100, 5000, 10**9]), ROWS), min_size=1, max_size=9
+)
+MAPPINGS = st.lists(
+    st.tuples(
+        st.just(1234), ADDRESS, ADDRESS, st.sampled_from(["", "[heap]", "/a\x1b,b", "漢\udc80"])
+    ),
+    max_size=6,
+)
+
+
+@pytest.mark.filterwarnings("error")
+@settings(max_examples=120, deadline=None)
+@given(
+    snapshots=SNAPSHOTS,
+    maps=MAPPINGS,
+    ages=st.booleans(),
+    attributes=st.sampled_from(
+        [recordings.DEFAULT, Attributes(), Attributes(0, 0), Attributes(7, 3)]
+    ),
+    window=st.none() | st.tuples(ADDRESS, ADDRESS),
+    view=st.sampled_from(["summary", "heatmap", "wss", "regions"]),
+    canvas=st.builds(
+        Canvas,
+        st.sampled_from([40, 80, 233]),
+        st.sampled_from([1, 24, 99]),
+        st.sampled_from([0, 16, 256, 2**24]),
+        st.booleans(),
+    ),
+)
+def test_every_view_ends_well(snapshots, maps, ages, attributes, window, view, canvas):
+    time, stamped = 0, []
+    for distance, rows in snapshots:
+        time += distance
+        stamped.append((time, rows))
+    target = recordings.target(stamped, ages=ages, attributes=attributes)
+    whole = recordings.recording(target, maps=maps)
+    address = f"{min(window)},{max(window)}" if window and window[0] != window[1] else None
+    report = {}
+    for form in ("text", "json", "csv"):
+        report[form] = Report(whole, select(whole, address=address), Options(view, form))
+    text = "".join(report["text"].text(canvas))
+    assert "\x1b,b" not in text
+    assert text.encode("utf-8")
+    for line in "".join(report["json"].data()).splitlines():
+        json.loads(line, parse_constant=lambda name: pytest.fail(name))
+    width = None
+    for line in "".join(report["csv"].data()).splitlines():
+        width = width or line.count(",")
+        assert line.count(",") >= width
+    assert np.geterr()["over"] == "warn"
