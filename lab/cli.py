@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command lines of the lab: guest, kernel, package."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from lab import debian, kernels, vm
+from lab.common import LabError, cache_dir, compile_python, locked, progress, setup
+from lab.workloads.build import build
+
+GUEST_EPILOG = """\
+COMMAND is run as given, without a shell; for one, write: -- sh -c '…'. It runs as root, in the
+current directory, without standard input, with perf damon and the workload program of this
+checkout on PATH. The guest sees the host's files; what it writes goes to its memory and is lost,
+except in DIR.
+
+exit status: the command's own; 124 when the time limit ended it, 125 when the guest failed.
+
+examples:
+  lab/guest --kernel debian -- uname -r
+  lab/guest --kernel debian --out /tmp/out -- perf damon record -o /tmp/out/perf.data -- sleep 5
+"""
+
+
+def _time_limit(text: str) -> int:
+    match = re.fullmatch(r"([1-9]\d*)(s|m|h)?", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 90, 90s, 10m or 1h")
+    return int(match[1]) * {"s": 1, "m": 60, "h": 3600, None: 1}[match[2]]
+
+
+def _memory(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*[MG]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no memory size: write 512M or 2G")
+    return text
+
+
+def _cpus(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,2}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of CPUs")
+    return int(text)
+
+
+class _Ended(BaseException):
+    """A signal asks to end."""
+
+
+def _on_signal(number: int, _frame: FrameType | None) -> None:
+    # Once is enough: a second one must not interrupt the cleaning up.
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise _Ended(number)
+
+
+def guest(arguments: list[str]) -> int:
+    """lab/guest: run a command in a guest."""
+    names = ", ".join(kernels.KERNELS)
+    parser = argparse.ArgumentParser(
+        prog="lab/guest",
+        usage="%(prog)s --kernel NAME [options] -- COMMAND…",
+        description="Run a command on another kernel, in a guest under emulation.",
+        epilog=GUEST_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--kernel", required=True, metavar="NAME", help=f"the kernel to boot: {names}")
+    add("--cpus", type=_cpus, metavar="N", help="virtual CPUs (default: 2)")
+    add("--memory", type=_memory, default="2G", metavar="SIZE", help="512M, 2G (default: 2G)")
+    add("--out", metavar="DIR", help="bring back what the command writes to DIR")
+    add("--timeout", type=_time_limit, default=600, metavar="T",
+        help="end the command after T: 90s, 5m (default: 10m)")  # fmt: skip
+    add("--instruction-clock", action="store_true",
+        help="the clock counts instructions (2 ns each): exact costs, one CPU, slow")  # fmt: skip
+    add("command", nargs="+", metavar="COMMAND", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.instruction_clock and options.cpus not in (None, 1):
+        parser.error("--instruction-clock works on one CPU only")
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    try:
+        for number in signals:
+            signal.signal(number, _on_signal)
+        setup()
+        build()
+        compile_python()
+        out = None
+        if options.out is not None:
+            out = Path(options.out).absolute()
+            try:
+                out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise LabError(f"--out {options.out}: {error.strerror}") from None
+        machine = vm.Guest(
+            image=kernels.image(options.kernel),
+            cpus=1 if options.instruction_clock else options.cpus or 2,
+            memory=options.memory,
+            instruction_clock=options.instruction_clock,
+            timeout_s=options.timeout,
+            out=out,
+        )
+        if sys.stderr.isatty():
+            progress(f"booting {options.kernel} (20 to 40 s)")
+        return vm.run(machine, options.command, sys.stdout.buffer, sys.stderr.buffer)
+    except LabError as error:
+        print(f"lab/guest: {error}", file=sys.stderr)
+        return vm.STATUS_GUEST
+    except _Ended as ended:
+        return 128 + ended.args[0]
+
+
+def kernel(arguments: list[str]) -> int:
+    """lab/kernel: print the path of a kernel's image."""
+    parser = argparse.ArgumentParser(
+        prog="lab/kernel",
+        description="Print the path of a kernel's image, fetched into the cache when missing.",
+        epilog="kernels:\n"
+        + "".join(f"  {each.name:12}{each.about}\n" for each in kernels.KERNELS.values()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", help="the kernel's name, from the list below")
+    parser.add_argument("--update", action="store_true", help="fetch the newest of this name")
+    options = parser.parse_args(arguments)
+    print(kernels.image(options.name, update=options.update))
+    return 0
+
+
+def package(arguments: list[str]) -> int:
+    """lab/package: print the root directory of unpacked Debian packages."""
+    parser = argparse.ArgumentParser(
+        prog="lab/package",
+        description="Unpack Debian packages, and what they need beyond what is installed, into the "
+        "cache; print the root directory. Nothing gets installed, no service started.",
+        epilog="example: root=$(lab/package redis-server); "
+        "LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu $root/usr/bin/redis-server",
+    )
+    parser.add_argument(
+        "names", nargs="+", metavar="NAME", help="a package of this machine's suite"
+    )
+    names = parser.parse_args(arguments).names
+    with locked(cache_dir() / ".packages.lock"):
+        print(debian.fetch_with_dependencies(names))
+    return 0
