@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The verbs of this repository: make help.
+
+PREFIX ?= /usr/local
+PYTHON ?= /usr/bin/python3
+PERF_EXEC ?= $(shell perf --exec-path 2>/dev/null)
+LIB := $(PREFIX)/lib/perf-damon
+MAN := build/man/perf-damon.1
+VENV := build/venv
+VENV_SYSTEM := build/venv-system
+KERNEL ?= debian
+CMD ?= perf damon status
+GUESTS := guest-commands guest-errors guest-truth
+
+.PHONY: help setup demo test test-unit test-guest $(GUESTS) lint guest bench man install uninstall clean
+
+help:
+	@echo 'make demo      record and report a real program, in a guest (installs what it needs)'
+	@echo 'make test      all tests: style, units on two Pythons, and a real kernel in a guest'
+	@echo 'make guest     KERNEL=$(KERNEL) CMD="$(CMD)": run a command in a guest'
+	@echo 'make bench     speed and memory of the reports, as ratios'
+	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
+	@echo 'make uninstall take it away again'
+	@echo 'make clean     remove build/'
+
+setup:
+	@lab/setup
+
+demo: setup
+	lab/demo
+
+test: setup lint test-unit test-guest
+
+# The same tests on the newest libraries and on the distribution's own.
+test-unit: setup $(VENV_SYSTEM)/done
+	$(VENV)/bin/python -m pytest
+	$(VENV_SYSTEM)/bin/python -m pytest
+
+# A guest emulates on one core, whatever its number of CPUs: two of them side by side.
+test-guest: setup $(VENV_SYSTEM)/done
+	lab/workload --list >/dev/null
+	lab/package redis-server redis-tools >/dev/null
+	+$(MAKE) --no-print-directory -j2 -Otarget $(GUESTS)
+
+$(GUESTS): guest-%:
+	lab/guest --kernel $(KERNEL) --memory 3G --timeout 45m -- \
+		env REDIS="$$(lab/package redis-server redis-tools)" \
+		$(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider $(ARGS) tests/guest/$*
+
+lint: setup $(MAN)
+	$(VENV)/bin/ruff check --quiet
+	$(VENV)/bin/ruff format --check --quiet
+	shellcheck --severity=warning lab/setup lab/guest-init lab/demo .ci/run tools/perf/perf-damon-completion.sh \
+		tools/perf/scripts/python/bin/damon-heatmap-* tools/perf/tests/shell/damon.sh
+	man --warnings -E UTF-8 -l -Tutf8 -Z $(MAN) 2>&1 >/dev/null | (! grep .)
+
+$(VENV_SYSTEM)/done: lab/requirements.txt lab/packages.txt
+	/usr/bin/python3 -m venv --system-site-packages $(VENV_SYSTEM)
+	$(VENV_SYSTEM)/bin/python -m pip --quiet --disable-pip-version-check install pytest hypothesis
+	touch $@
+
+guest: setup
+	lab/guest --kernel $(KERNEL) -- sh -c '$(CMD)'
+
+bench: setup
+	lab/bench report
+
+man: $(MAN)
+
+# linkperf: is a macro of perf's own documentation build.
+$(MAN): tools/perf/Documentation/perf-damon.txt
+	@mkdir -p $(@D)
+	@command -v asciidoctor >/dev/null || \
+		{ echo 'make: the manual needs asciidoctor: apt install asciidoctor' >&2; exit 1; }
+	sed 's/linkperf:\([a-z-]*\)\[\([0-9]\)\]/*\1*(\2)/g' $< | \
+		asciidoctor -b manpage -a mansource=perf -a manmanual='perf Manual' -o $@ -
+
+install: $(MAN)
+	@$(PYTHON) -c 'import numpy' || \
+		{ echo 'make: apt install python3-numpy (and python3-pandas for notebooks)' >&2; exit 1; }
+	install -d $(DESTDIR)$(LIB)/scripts/python/bin $(DESTDIR)$(PREFIX)/bin
+	cp -R python/perf_damon $(DESTDIR)$(LIB)/
+	find $(DESTDIR)$(LIB) -name __pycache__ -prune -exec rm -rf '{}' +
+	$(PYTHON) -m compileall -q -s '$(DESTDIR)' $(DESTDIR)$(LIB)/perf_damon
+	install -m 0755 tools/perf/perf-damon $(DESTDIR)$(PREFIX)/bin/perf-damon
+	install -m 0644 tools/perf/scripts/python/damon_heatmap.py $(DESTDIR)$(LIB)/scripts/python/
+	install -m 0755 tools/perf/scripts/python/bin/damon-heatmap-* $(DESTDIR)$(LIB)/scripts/python/bin/
+	install -D -m 0644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man1/perf-damon.1
+	install -D -m 0644 tools/perf/perf-damon-completion.sh \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/perf
+	@if [ -z '$(PERF_EXEC)' ]; then echo 'make: perf is not installed: perf script will not find damon_heatmap.py' >&2; else \
+	echo 'link the script into $(PERF_EXEC)/scripts/python' && \
+	install -d $(DESTDIR)$(PERF_EXEC)/scripts/python/bin && \
+	ln -sf $(LIB)/scripts/python/damon_heatmap.py $(DESTDIR)$(PERF_EXEC)/scripts/python/ && \
+	ln -sf $(LIB)/scripts/python/bin/damon-heatmap-record $(LIB)/scripts/python/bin/damon-heatmap-report \
+		$(DESTDIR)$(PERF_EXEC)/scripts/python/bin/; fi
+
+uninstall:
+	rm -rf $(DESTDIR)$(LIB)
+	rm -f $(DESTDIR)$(PREFIX)/bin/perf-damon $(DESTDIR)$(PREFIX)/share/man/man1/perf-damon.1 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/perf
+	[ -z '$(PERF_EXEC)' ] || rm -f $(DESTDIR)$(PERF_EXEC)/scripts/python/damon_heatmap.py \
+		$(DESTDIR)$(PERF_EXEC)/scripts/python/bin/damon-heatmap-record \
+		$(DESTDIR)$(PERF_EXEC)/scripts/python/bin/damon-heatmap-report
+
+clean:
+	rm -rf build
