@@ -19,7 +19,9 @@ from perf_damon.control.system import EVENT
 from perf_damon.errors import Error
 from perf_damon.parameters import Parameters
 
-_WAITER = "echo ready; exec >/dev/null; read -r _ || :"
+_WAITER = "trap 'exit 0' TERM; echo ready; exec >/dev/null; read -r _ || :"
+"""Once all threads that perf listens to have ended, it ends by itself: it sends its workload
+SIGTERM, and dies of the same signal should the workload do so."""
 _PATIENCE_S = 300
 """How long perf may take to end its file, before it is told to more firmly."""
 

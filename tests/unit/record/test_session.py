@@ -34,8 +34,18 @@ while [ "$1" != -- ]; do
 done
 shift
 : >"$out"
-"$@"
+if [ -z "$FAKE_PERF_ENDS_BY_ITSELF" ]; then
+	"$@"
+else
+	exec 3<&0
+	"$@" <&3 &
+	sleep 0.3
+	kill -TERM $!
+	wait $!
+fi
+code=$?
 echo data >"$out"
+[ $code -lt 128 ] || kill -TERM $$
 """
 ATTRIBUTES = Attributes(5000, 100000, 1000000, 10, 1000)
 
@@ -178,6 +188,16 @@ def test_perf_that_fails(
     monkeypatch.setenv("FAKE_PERF_FAILS", "1")
     with pytest.raises(Error, match=r"exit status 129\): no such event"):
         session(machine, perf, tmp_path, pids=(target,)).run()
+    assert untouched(machine)
+
+
+def test_perf_that_ends_when_all_threads_have(
+    machine: System, perf: str, tmp_path: Path, target: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """perf may notice the end of target and kdamond before we do."""
+    monkeypatch.setenv("FAKE_PERF_ENDS_BY_ITSELF", "1")
+    assert in_child(session(machine, perf, tmp_path, pids=(target,)).run) == 0
+    assert (tmp_path / "out.data").read_text() == "data\n"
     assert untouched(machine)
 
 
