@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from perf_damon.control.state import Command
 from perf_damon.control.sysfs import Sysfs
 from perf_damon.control.system import System
 
@@ -122,7 +123,7 @@ class FakeKernel(Sysfs):
             if not self.is_on(kdamond):
                 raise OSError(errno.EPERM, "Operation not permitted")
             self.turn(kdamond, None)
-        else:
+        elif text not in set(Command) or not self.is_on(kdamond):
             raise OSError(errno.EINVAL, "Invalid argument")
 
     def turn(self, kdamond: Path, tid: int | None) -> None:

@@ -19,6 +19,7 @@ from perf_damon.control import tree
 from perf_damon.control.features import context_features
 from perf_damon.control.journal import Entry, Journal
 from perf_damon.control.nodes import Context, Kdamond
+from perf_damon.control.state import Command, command
 from perf_damon.control.sysfs import Sysfs, SysfsError
 from perf_damon.control.system import System
 from perf_damon.errors import Error
@@ -193,7 +194,7 @@ def _turn_on(system: System, journal: Journal, entry: Entry, context: Context) -
         )
     tree.store(context, damon, f"{folder}/contexts/0")
     try:
-        damon.write(f"{folder}/state", "on")
+        command(damon, entry.slot, Command.ON)
     except SysfsError as error:
         raise _explain_on(system, context, error) from None
     tid = int(damon.read(f"{folder}/pid"))
@@ -233,7 +234,7 @@ def _give_back(system: System, journal: Journal, entry: Entry) -> None:
         # off fails with EPERM where the kdamond has just ended by itself.
         if damon.read(f"{folder}/state") == "on":
             with suppress(SysfsError):
-                damon.write(f"{folder}/state", "off")
+                command(damon, entry.slot, Command.OFF)
         if entry.saved is None:
             damon.write(f"{folder}/contexts/nr_contexts", 0)
         else:

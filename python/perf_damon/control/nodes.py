@@ -244,7 +244,7 @@ class Kdamond(Node):
     """kdamonds/K."""
 
     state: str | None = text(readonly=True)
-    """on or off; commands are written by monitor.command()."""
+    """on or off; control/state.py has the commands that are written to it."""
     pid: int | None = number(readonly=True)
     contexts: list[Context] | None = nodes(Context, "nr_contexts")
 

@@ -12,7 +12,7 @@ from perf_damon.analysis.heatmap import Heatmap
 from perf_damon.recording import Column
 from perf_damon.render import ticks
 from perf_damon.render.ramp import BLANK, Ramp, ramp
-from perf_damon.render.text import Canvas, pad, text_width
+from perf_damon.render.text import Canvas, pad, shorten, text_width
 from perf_damon.units import format_size
 
 MARGIN = 9
@@ -20,6 +20,10 @@ MARGIN = 9
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LINES_PER_LABEL = 3
 _COLUMNS_PER_LABEL = 12
+_MAX_NAMES = 3
+"""Mappings that are named of a span."""
+_NAMES_WIDTH = 24
+"""Columns that their names should have."""
 
 
 def rows_per_line(canvas: Canvas) -> int:
@@ -37,11 +41,12 @@ def heatmap_lines(
     rates: Column,
     canvas: Canvas,
     origin: int,
-    describe: Callable[[int, int], str] | None = None,
+    describe: Callable[[int, int], list[str]] | None = None,
 ) -> list[str]:
     """The picture of `rates` (heatmap.mean or .hottest), its axes and its legend.
 
-    `origin` is time 0 in nanoseconds; describe(start, end) says what lies in a span.
+    `origin` is time 0 in nanoseconds; describe(start, end) names what lies in a span,
+    the largest first.
     """
     look = ramp(canvas)
     levels = look.levels(rates)
@@ -154,7 +159,7 @@ def _time_labels(edges: Column, step: int, origin: int) -> list[str]:
 def _span_table(
     heatmap: Heatmap,
     canvas: Canvas,
-    describe: Callable[[int, int], str] | None,
+    describe: Callable[[int, int], list[str]] | None,
 ) -> list[str]:
     lines, spans = [], heatmap.axis.spans
     reached = min(start for start, _ in (*heatmap.left_out, *spans))
@@ -162,16 +167,26 @@ def _span_table(
         letter = _LETTERS[i] if len(spans) > 1 else " "
         lines += _gap(heatmap, reached, start, canvas)
         reached = end
-        what = describe(start, end) if describe else ""
-        if not np.nansum(heatmap.hottest[:, heatmap.axis.span == i]):
-            what += ", never accessed" if what else "never accessed"
-        text = f"{letter} 0x{start:x}-0x{end:x}  {format_size(end - start)}  {what}"
-        if len(text) > canvas.width:
-            text = f"{letter} 0x{start:x} +{format_size(end - start)} {what}"
-        lines.append(text[: canvas.width].rstrip())
+        names = describe(start, end) if describe else []
+        cold = not np.nansum(heatmap.hottest[:, heatmap.axis.span == i])
+        head = f"{letter} 0x{start:x}-0x{end:x}  {format_size(end - start)}  "
+        if len(head) > canvas.width - _NAMES_WIDTH:
+            head = f"{letter} 0x{start:x} +{format_size(end - start)} "
+        lines.append((head + _what(names, cold, canvas.width - len(head))).rstrip())
     return lines + _gap(
         heatmap, reached, max(reached, *(e for _, e in heatmap.left_out), 0), canvas
     )
+
+
+def _what(names: Sequence[str], cold: bool, width: int) -> str:
+    """What lies in a span, with as many of the names as there is room for."""
+    said = ["never accessed"] if cold else []
+    for shown in range(min(len(names), _MAX_NAMES), 0, -1):
+        more = [f"{len(names) - shown} more"] if len(names) > shown else []
+        text = ", ".join([*names[:shown], *more, *said])
+        if text_width(text) <= width:
+            return text
+    return shorten(", ".join([*names[:1], *said]), width)
 
 
 def _gap(heatmap: Heatmap, start: int, end: int, canvas: Canvas) -> list[str]:

@@ -168,8 +168,8 @@ def heatmap_section(findings: Findings, cell: str, canvas: Canvas) -> Iterator[s
     )
 
 
-def span_names(atlas: Atlas, start: int, end: int) -> str:
-    """What is mapped between two addresses, the largest first: `anonymous, libc.so.6, 3 more`."""
+def span_names(atlas: Atlas, start: int, end: int) -> list[str]:
+    """What is mapped between two addresses, the largest first: `anonymous`, `libc.so.6`."""
     low = np.searchsorted(atlas.end, np.uint64(start), "right")
     high = np.searchsorted(atlas.start, np.uint64(end), "left")
     sizes: dict[str, int] = {}
@@ -177,9 +177,7 @@ def span_names(atlas: Atlas, start: int, end: int) -> str:
         name = clean(base_name(atlas.name_of(i)))
         size = min(end, int(atlas.end[i])) - max(start, int(atlas.start[i]))
         sizes[name] = sizes.get(name, 0) + size
-    names = sorted(sizes, key=lambda name: -sizes[name])
-    more = [f"{len(names) - 3} more"] if len(names) > 3 else []
-    return ", ".join(names[:3] + more)
+    return sorted(sizes, key=lambda name: -sizes[name])
 
 
 def base_name(name: str) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from guest import ADMIN, damon, kdamonds, ok, run, wait_until
+from perf_damon.control.state import Command, command
+from perf_damon.control.sysfs import Sysfs
 
 
 def status() -> dict:
@@ -177,6 +179,15 @@ def test_options_reach_perf_record(here: Path, target: int) -> None:
     assert result.returncode == 0, result.stderr
     assert "compressed" in run("perf", "report", "--header-only").stdout
     assert events()[0]["snapshots"] > 0
+
+
+def test_the_kernel_knows_the_state_commands(here: Path, target: int) -> None:
+    ok("start", target)
+    for what in Command:
+        if what not in (Command.ON, Command.OFF, Command.UPDATE_TUNED_INTERVALS):
+            command(Sysfs(), 0, what)
+    assert len(kdamonds()) == 1
+    ok("stop")
 
 
 def test_damon_is_looked_up_without_writing() -> None:

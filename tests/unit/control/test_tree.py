@@ -8,6 +8,7 @@ from fake_kernel import FakeKernel
 
 from perf_damon.control import tree
 from perf_damon.control.nodes import Context, Filter, Goal, Kdamond, Region, Scheme, Target
+from perf_damon.control.state import Command, command
 from perf_damon.control.sysfs import SysfsError
 from perf_damon.control.system import System
 from perf_damon.errors import Error
@@ -167,3 +168,13 @@ def test_a_value_that_the_kernel_changes_is_an_error(damon: FakeKernel) -> None:
     context.monitoring_attrs.intervals.sample_us = 5
     with pytest.raises(SysfsError, match="took '0' for '5'"):
         tree.store(context, rounding, "kdamonds/0/contexts/0")
+
+
+def test_commands_go_to_the_kdamonds_state(damon: FakeKernel) -> None:
+    with pytest.raises(SysfsError, match="the kernel does not take it"):
+        command(damon, 0, Command.COMMIT)
+    command(damon, 0, Command.ON)
+    command(damon, 0, Command.COMMIT)
+    assert damon.written[-1] == ("kdamonds/0/state", "commit")
+    command(damon, 0, Command.OFF)
+    assert damon.read("kdamonds/0/state") == "off"
