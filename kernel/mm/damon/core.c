@@ -1,0 +1,916 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Contexts, and the kdamonds that serve them.
+ *
+ * A kdamond sleeps until the next sampling interval of one of its contexts
+ * ends.  Time is counted in samples: an aggregation interval is so many of them,
+ * and so is the time between two looks for changed mappings.  In between it
+ * calls what others ask it to (damon_call()), so that nobody else ever touches
+ * the targets of a context that is being served.
+ *
+ * Locks: damon_lock protects the registered operations, and how many contexts
+ * are served.  A context's kdamond_lock protects its thread and its calls; it is
+ * a spinlock, so that who sees a context without a thread may free it at once.
+ */
+
+#define pr_fmt(fmt) "damon: " fmt
+
+#include <linux/damon.h>
+#include <linux/hrtimer.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/random.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+
+#include "regions.h"
+#include "targets.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/damon.h>
+
+/* A timer may be late by this part of the sampling interval. */
+#define SLACK_SHARE	128
+
+static DEFINE_MUTEX(damon_lock);
+static struct damon_operations registered_ops[NR_DAMON_OPS];
+static bool is_registered[NR_DAMON_OPS];
+static int nr_running_ctxs;
+static bool running_exclusively;
+
+/* A thread, and the contexts that it serves. */
+struct kdamond {
+	struct list_head ctxs;
+	struct completion started;
+};
+
+/**
+ * damon_new_ctx() - make a context with default attributes and no target
+ *
+ * Returns it, or NULL for lack of memory.
+ */
+struct damon_ctx *damon_new_ctx(void)
+{
+	struct damon_ctx *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL);
+
+	if (!ctx)
+		return NULL;
+	ctx->attrs = (struct damon_attrs){
+		.sample_interval = 5 * USEC_PER_MSEC,
+		.aggr_interval = 100 * USEC_PER_MSEC,
+		.ops_update_interval = 60 * USEC_PER_SEC,
+		.min_nr_regions = 10,
+		.max_nr_regions = 1000,
+	};
+	ctx->ops.id = NR_DAMON_OPS;
+	ctx->addr_unit = 1;
+	INIT_LIST_HEAD(&ctx->adaptive_targets);
+	INIT_LIST_HEAD(&ctx->calls);
+	INIT_LIST_HEAD(&ctx->group);
+	spin_lock_init(&ctx->kdamond_lock);
+	prandom_seed_state(&ctx->random, get_random_u64());
+	return ctx;
+}
+
+/**
+ * damon_destroy_ctx() - end a context and its targets
+ * @ctx:	a context that no kdamond serves
+ */
+void damon_destroy_ctx(struct damon_ctx *ctx)
+{
+	struct damon_target *t, *next;
+
+	damon_for_each_target_safe(t, next, ctx)
+		damon_destroy_target(t);
+	kvfree(ctx->scratch);
+	kfree(ctx);
+}
+
+static bool attrs_are_sound(const struct damon_attrs *attrs)
+{
+	const struct damon_intervals_goal *goal = &attrs->intervals_goal;
+
+	if (attrs->min_nr_regions < DAMON_LEAST_NR_REGIONS ||
+	    attrs->min_nr_regions > attrs->max_nr_regions ||
+	    attrs->max_nr_regions > INT_MAX)
+		return false;
+	if (attrs->sample_interval > attrs->aggr_interval ||
+	    attrs->aggr_interval > KTIME_MAX / NSEC_PER_USEC)
+		return false;
+	if (!goal->access_bp)
+		return true;
+	return goal->aggrs && goal->min_sample_us &&
+	       goal->min_sample_us <= goal->max_sample_us &&
+	       goal->max_sample_us <= KTIME_MAX / NSEC_PER_USEC &&
+	       attrs->sample_interval >= goal->min_sample_us &&
+	       attrs->sample_interval <= goal->max_sample_us;
+}
+
+/* What regions tell is in samples and aggregation intervals: convert it. */
+static void rescale_regions(struct damon_ctx *ctx, const struct damon_attrs *attrs)
+{
+	u64 old_max = damon_max_nr_accesses(&ctx->attrs);
+	u64 new_max = damon_max_nr_accesses(attrs);
+	u64 old_aggr = max(ctx->attrs.aggr_interval, 1UL);
+	u64 new_aggr = max(attrs->aggr_interval, 1UL);
+	struct damon_target *t;
+	struct damon_region *r;
+
+	damon_for_each_target(t, ctx) {
+		damon_for_each_region(r, t) {
+			r->nr_accesses = div64_u64(r->nr_accesses * new_max, old_max);
+			r->last_nr_accesses = div64_u64(r->last_nr_accesses * new_max,
+							old_max);
+			r->age = min_t(u64, UINT_MAX,
+				       mul_u64_u64_div_u64(r->age, old_aggr, new_aggr));
+		}
+	}
+}
+
+/**
+ * damon_set_attrs() - say how to monitor
+ * @ctx:	a context that no kdamond serves, or the calling kdamond's own
+ * @attrs:	the attributes
+ *
+ * Returns 0, or -EINVAL where they contradict themselves: then nothing changes.
+ */
+int damon_set_attrs(struct damon_ctx *ctx, const struct damon_attrs *attrs)
+{
+	if (!attrs_are_sound(attrs))
+		return -EINVAL;
+	rescale_regions(ctx, attrs);
+	ctx->attrs = *attrs;
+	ctx->tuned_aggrs = 0;
+	ctx->tuned_bp = 0;
+	return 0;
+}
+
+/**
+ * damon_is_registered_ops() - whether a kind of address space can be monitored
+ * @id:		which kind
+ */
+bool damon_is_registered_ops(enum damon_ops_id id)
+{
+	bool registered = false;
+
+	if (id >= NR_DAMON_OPS)
+		return false;
+	mutex_lock(&damon_lock);
+	registered = is_registered[id];
+	mutex_unlock(&damon_lock);
+	return registered;
+}
+
+/**
+ * damon_register_ops() - offer a means of monitoring
+ * @ops:	the operations, which are copied
+ *
+ * Returns 0, or -EINVAL where there are such operations already.
+ */
+int damon_register_ops(const struct damon_operations *ops)
+{
+	int err = -EINVAL;
+
+	if (ops->id >= NR_DAMON_OPS)
+		return err;
+	mutex_lock(&damon_lock);
+	if (!is_registered[ops->id]) {
+		registered_ops[ops->id] = *ops;
+		is_registered[ops->id] = true;
+		err = 0;
+	}
+	mutex_unlock(&damon_lock);
+	return err;
+}
+
+/**
+ * damon_select_ops() - say by which means to monitor
+ * @ctx:	a context that no kdamond serves
+ * @id:		which
+ *
+ * Returns 0, or -EINVAL where there are none.
+ */
+int damon_select_ops(struct damon_ctx *ctx, enum damon_ops_id id)
+{
+	int err = -EINVAL;
+
+	if (id >= NR_DAMON_OPS)
+		return err;
+	mutex_lock(&damon_lock);
+	if (is_registered[id]) {
+		ctx->ops = registered_ops[id];
+		err = 0;
+	}
+	mutex_unlock(&damon_lock);
+	return err;
+}
+
+static bool same_space(const struct damon_ctx *a, const struct damon_ctx *b)
+{
+	return a->ops.id == b->ops.id && a->addr_unit == b->addr_unit;
+}
+
+/* Have the targets of @src learn from those of @dst.  Leaves @dst as it is. */
+static int prepare_commit(struct damon_ctx *dst, struct damon_ctx *src)
+{
+	struct damon_target *new, *old;
+	int err;
+
+	if (!attrs_are_sound(&src->attrs) || src->ops.id >= NR_DAMON_OPS)
+		return -EINVAL;
+	if (!same_space(dst, src))
+		return 0;
+	old = list_first_entry(&dst->adaptive_targets, struct damon_target, list);
+	damon_for_each_target(new, src) {
+		if (list_entry_is_head(old, &dst->adaptive_targets, list))
+			break;
+		if (new->pid == old->pid && new->nr_regions) {
+			err = damon_adopt_regions(new, old);
+			if (err)
+				return err;
+		}
+		old = list_next_entry(old, list);
+	}
+	return 0;
+}
+
+static void apply_commit(struct damon_ctx *dst, struct damon_ctx *src)
+{
+	struct damon_target *new, *old;
+	LIST_HEAD(old_targets);
+
+	old = list_first_entry(&dst->adaptive_targets, struct damon_target, list);
+	damon_for_each_target(new, src) {
+		if (!same_space(dst, src) ||
+		    list_entry_is_head(old, &dst->adaptive_targets, list))
+			break;
+		if (new->pid == old->pid && !new->nr_regions && !old->gone) {
+			swap(new->regions, old->regions);
+			swap(new->nr_regions, old->nr_regions);
+			swap(new->room, old->room);
+		}
+		old = list_next_entry(old, list);
+	}
+	list_splice_init(&dst->adaptive_targets, &old_targets);
+	list_splice_init(&src->adaptive_targets, &dst->adaptive_targets);
+	list_splice(&old_targets, &src->adaptive_targets);
+	dst->ops = src->ops;
+	dst->addr_unit = src->addr_unit;
+	/* Ages and rates that were taken over are in dst's old intervals. */
+	damon_set_attrs(dst, &src->attrs);
+	dst->restart = true;
+}
+
+/**
+ * damon_commit_ctxs() - take over other contexts' attributes and targets
+ * @dst:	contexts that no kdamond serves, or all of the calling one's
+ * @src:	what each of them shall be like; afterwards, good for nothing
+ *		but damon_destroy_ctx()
+ * @nr:		how many of each
+ *
+ * What is known of a process, or of physical memory, that is monitored before
+ * and after is kept.  Targets of @src without regions go on with those that they
+ * had in @dst.  Returns 0, or an error, after which all of @dst are as they were.
+ */
+int damon_commit_ctxs(struct damon_ctx **dst, struct damon_ctx **src, int nr)
+{
+	int i, err;
+
+	for (i = 0; i < nr; i++) {
+		err = prepare_commit(dst[i], src[i]);
+		if (err)
+			return err;
+	}
+	for (i = 0; i < nr; i++)
+		apply_commit(dst[i], src[i]);
+	return 0;
+}
+
+/**
+ * damon_commit_ctx() - take over another context's attributes and targets
+ * @dst:	a context that no kdamond serves, or the calling kdamond's own
+ * @src:	what it shall be like, see damon_commit_ctxs()
+ */
+int damon_commit_ctx(struct damon_ctx *dst, struct damon_ctx *src)
+{
+	return damon_commit_ctxs(&dst, &src, 1);
+}
+
+/* log2 of the smallest region, in the context's unit of addresses. */
+static unsigned int region_shift(const struct damon_ctx *ctx)
+{
+	unsigned int unit = ilog2(max(ctx->addr_unit, 1UL));
+
+	return unit < PAGE_SHIFT ? PAGE_SHIFT - unit : 0;
+}
+
+static unsigned long target_size(struct damon_target *t)
+{
+	unsigned long sz = 0;
+	struct damon_region *r;
+
+	damon_for_each_region(r, t)
+		sz += damon_sz_region(r);
+	return sz;
+}
+
+static unsigned int ctx_nr_regions(struct damon_ctx *ctx)
+{
+	unsigned int nr = 0;
+	struct damon_target *t;
+
+	damon_for_each_target(t, ctx)
+		nr += t->nr_regions;
+	return nr;
+}
+
+static struct damon_rules ctx_rules(struct damon_ctx *ctx)
+{
+	struct damon_rules rules = {
+		.max_nr_accesses = damon_max_nr_accesses(&ctx->attrs),
+		.max_nr_regions = ctx->attrs.max_nr_regions,
+		.shift = region_shift(ctx),
+	};
+	struct damon_target *t;
+
+	damon_for_each_target(t, ctx)
+		rules.max_sz += target_size(t) / ctx->attrs.min_nr_regions;
+	rules.max_sz = max(rules.max_sz, 1UL << rules.shift);
+	return rules;
+}
+
+/*
+ * Cut what is larger than it may be, from ctx->scratch into the target: the last
+ * step of making its regions.
+ */
+static void put_regions(struct damon_ctx *ctx, struct damon_target *t,
+			unsigned int nr, const struct damon_rules *rules)
+{
+	unsigned long wanted = nr;
+	unsigned int i, room;
+
+	for (i = 0; i < nr && wanted < rules->max_nr_regions; i++)
+		wanted += (damon_sz_region(&ctx->scratch[i]) - 1) / rules->max_sz;
+	room = min_t(unsigned long, wanted, rules->max_nr_regions);
+	room = max(room, nr);
+	if (damon_reserve_regions(&t->regions, &t->room, 0, room))
+		room = t->room;
+	if (room < nr) {
+		swap(t->regions, ctx->scratch);
+		swap(t->room, ctx->scratch_room);
+		t->nr_regions = nr;
+		return;
+	}
+	t->nr_regions = damon_split_large(ctx->scratch, nr, t->regions, room, rules);
+}
+
+/* The target's regions of the interval that has ended, into ctx->scratch. */
+static unsigned int make_regions(struct damon_ctx *ctx, struct damon_target *t,
+				 const struct damon_rules *rules)
+{
+	unsigned int nr = t->nr_regions;
+	unsigned int room = damon_parts_wanted(t->regions, nr);
+
+	/* More than the bound for a moment only: most parts merge at once. */
+	room = max(min(room / 2, rules->max_nr_regions) * 2, nr);
+	if (damon_reserve_regions(&ctx->scratch, &ctx->scratch_room, 0, room))
+		room = ctx->scratch_room;
+	if (room < nr)
+		return 0;
+	nr = damon_cut_regions(t->regions, nr, ctx->scratch, room, rules);
+	nr = damon_merge_regions(ctx->scratch, nr, rules);
+	return damon_limit_regions(ctx->scratch, nr, rules);
+}
+
+static void report_regions(unsigned int target_id, const struct damon_region *regions,
+			   unsigned int nr)
+{
+	unsigned int i;
+
+	if (!trace_damon_aggregated_enabled())
+		return;
+	for (i = 0; i < nr; i++)
+		trace_damon_aggregated(target_id, &regions[i], nr);
+}
+
+/* How many regions this target may have, when all together have @total. */
+static unsigned int share_of_bound(const struct damon_ctx *ctx,
+				   const struct damon_target *t, unsigned int total)
+{
+	unsigned int bound = ctx->attrs.max_nr_regions;
+
+	if (total <= bound)
+		return t->nr_regions + (bound - total);
+	return max_t(unsigned int, 1, (u64)t->nr_regions * bound / total);
+}
+
+/* The end of an aggregation interval. */
+static void aggregate(struct damon_ctx *ctx)
+{
+	unsigned int id = 0, total = ctx_nr_regions(ctx);
+	struct damon_rules rules = ctx_rules(ctx);
+	struct damon_target *t;
+	u64 accesses = 0, sz = 0;
+
+	damon_for_each_target(t, ctx) {
+		unsigned int i, nr, before = t->nr_regions;
+
+		rules.max_nr_regions = share_of_bound(ctx, t, total);
+		nr = make_regions(ctx, t, &rules);
+		report_regions(id++, ctx->scratch, nr);
+		for (i = 0; i < nr; i++) {
+			u64 units = damon_sz_region(&ctx->scratch[i]) >> rules.shift;
+
+			sz += units;
+			accesses += units * ctx->scratch[i].nr_accesses;
+		}
+		if (nr)
+			put_regions(ctx, t, nr, &rules);
+		total += t->nr_regions - before;
+	}
+	ctx->tuned_bp += mul_u64_u64_div_u64(accesses, 10000,
+					     max(sz, 1ULL) * rules.max_nr_accesses);
+	ctx->tuned_aggrs++;
+}
+
+/*
+ * Look more often where more than wanted is accessed, less often where less is:
+ * rates near their limits tell regions apart badly.
+ */
+static void tune_intervals(struct damon_ctx *ctx)
+{
+	const struct damon_intervals_goal *goal = &ctx->attrs.intervals_goal;
+	unsigned long samples = damon_max_nr_accesses(&ctx->attrs);
+	struct damon_attrs attrs = ctx->attrs;
+	u64 seen, sample;
+
+	if (!goal->access_bp || ctx->tuned_aggrs < goal->aggrs)
+		return;
+	seen = div64_u64(ctx->tuned_bp, ctx->tuned_aggrs);
+	sample = max(attrs.sample_interval, 1UL);
+	/* At most twice or half at a time, so that a burst does not throw it off. */
+	if (seen * 2 <= goal->access_bp)
+		sample *= 2;
+	else if (seen >= goal->access_bp * 2)
+		sample = DIV_ROUND_UP_ULL(sample, 2);
+	else
+		sample = mul_u64_u64_div_u64(sample, goal->access_bp, seen);
+	sample = clamp(sample, goal->min_sample_us, goal->max_sample_us);
+	attrs.sample_interval = sample;
+	attrs.aggr_interval = min(sample * samples, (u64)(KTIME_MAX / NSEC_PER_USEC));
+	damon_set_attrs(ctx, &attrs);
+	trace_damon_monitor_intervals_tune(sample);
+}
+
+/* Have every edge where a region may have one: users give any numbers. */
+static void align_regions(struct damon_target *t, unsigned int shift)
+{
+	unsigned long end = 0;
+	struct damon_region *r;
+	unsigned int nr = 0;
+
+	damon_for_each_region(r, t) {
+		struct damon_addr_range ar = {
+			.start = max(round_down(r->ar.start, 1UL << shift), end),
+			/* The last page of all addresses is out of reach. */
+			.end = round_up(min(r->ar.end, round_down(ULONG_MAX, 1UL << shift)),
+					1UL << shift),
+		};
+
+		if (ar.start >= ar.end)
+			continue;
+		t->regions[nr] = *r;
+		t->regions[nr++].ar = ar;
+		end = ar.end;
+	}
+	t->nr_regions = nr;
+}
+
+/* As many regions as there shall be at least, of all targets that have some. */
+static void fill_up_regions(struct damon_ctx *ctx)
+{
+	unsigned int total = ctx_nr_regions(ctx);
+	struct damon_rules rules = ctx_rules(ctx);
+	struct damon_target *t;
+
+	damon_for_each_target(t, ctx) {
+		unsigned int before = t->nr_regions;
+
+		rules.max_nr_regions = share_of_bound(ctx, t, total);
+		if (!before || damon_reserve_regions(&ctx->scratch, &ctx->scratch_room,
+						     0, before))
+			continue;
+		memcpy(ctx->scratch, t->regions, before * sizeof(*t->regions));
+		put_regions(ctx, t, before, &rules);
+		total += t->nr_regions - before;
+	}
+}
+
+/* Take the samples that are due, and make ready for the next ones. */
+static void sample_targets(struct damon_ctx *ctx, bool choose)
+{
+	unsigned int shift = region_shift(ctx);
+	bool any = false;
+	struct damon_target *t;
+
+	damon_for_each_target(t, ctx) {
+		struct damon_probes *next = &t->probes[ctx->next_probes];
+		struct damon_probes *done = &t->probes[!ctx->next_probes];
+
+		if (t->gone)
+			continue;
+		next->nr = 0;
+		if (choose)
+			damon_choose_probes(t->regions, t->nr_regions, next, shift,
+					    &ctx->random);
+		if (!ctx->ops.sample(ctx, t, done, next)) {
+			t->gone = true;
+			t->nr_regions = 0;
+			next->nr = 0;
+			done->nr = 0;
+			continue;
+		}
+		any = true;
+		damon_note_probes(t->regions, done);
+	}
+	ctx->next_probes = !ctx->next_probes;
+	ctx->active = any;
+}
+
+/* The begin of an aggregation interval, with its first samples. */
+static void begin_interval(struct damon_ctx *ctx)
+{
+	unsigned int nr = ctx_nr_regions(ctx), spare = 0;
+	struct damon_rules rules = ctx_rules(ctx);
+	struct damon_target *t;
+	unsigned long total = 0;
+
+	if (nr < ctx->attrs.max_nr_regions)
+		spare = min(ctx->attrs.max_nr_regions - nr,
+			    (unsigned long)DAMON_PROBE_BUDGET);
+	damon_for_each_target(t, ctx)
+		total += target_size(t) >> rules.shift;
+	damon_for_each_target(t, ctx) {
+		unsigned long sz = target_size(t) >> rules.shift;
+		unsigned int i, nr_probes;
+
+		damon_begin_regions(t->regions, t->nr_regions,
+				    div64_u64((u64)sz * spare, max(total, 1UL)),
+				    &rules, &ctx->random);
+		nr_probes = damon_nr_probes(t->regions, t->nr_regions);
+		/* Without memory for all of them, the last regions have none. */
+		for (i = 0; i < ARRAY_SIZE(t->probes); i++)
+			damon_reserve_probes(&t->probes[i], nr_probes);
+	}
+	ctx->samples = 0;
+	sample_targets(ctx, true);
+}
+
+/* Begin, or begin anew with other targets. */
+static void begin_monitoring(struct damon_ctx *ctx)
+{
+	unsigned int shift = region_shift(ctx);
+	struct damon_target *t;
+
+	ctx->restart = false;
+	ctx->update_samples = 0;
+	if (ctx->ops.init)
+		ctx->ops.init(ctx);
+	damon_for_each_target(t, ctx)
+		align_regions(t, shift);
+	fill_up_regions(ctx);
+	begin_interval(ctx);
+}
+
+static u64 sample_ns(const struct damon_ctx *ctx)
+{
+	return max(ctx->attrs.sample_interval, 1UL) * NSEC_PER_USEC;
+}
+
+/* The end of a sampling interval. */
+static void end_sample(struct damon_ctx *ctx)
+{
+	unsigned long interval = max(ctx->attrs.sample_interval, 1UL);
+	bool last = ++ctx->samples >= damon_max_nr_accesses(&ctx->attrs);
+
+	ctx->update_samples++;
+	sample_targets(ctx, !last);
+	if (!last)
+		return;
+	aggregate(ctx);
+	tune_intervals(ctx);
+	/* Regions change places here, which probes under way must not see. */
+	if (ctx->update_samples >= ctx->attrs.ops_update_interval / interval) {
+		ctx->update_samples = 0;
+		if (ctx->ops.update) {
+			ctx->ops.update(ctx);
+			fill_up_regions(ctx);
+		}
+	}
+	begin_interval(ctx);
+}
+
+/* End the sampling interval if its time has come. */
+static void serve(struct damon_ctx *ctx)
+{
+	ktime_t now = ktime_get();
+
+	if (ctx->restart) {
+		begin_monitoring(ctx);
+		ctx->next_sample = ktime_add_ns(now, sample_ns(ctx));
+	}
+	if (!ctx->active || ktime_before(now, ctx->next_sample))
+		return;
+	end_sample(ctx);
+	/* Keep pace; but what was missed for long is not made up for. */
+	ctx->next_sample = ktime_add_ns(ctx->next_sample, sample_ns(ctx));
+	now = ktime_get();
+	if (ktime_before(ctx->next_sample, now))
+		ctx->next_sample = ktime_add_ns(now, sample_ns(ctx));
+}
+
+static void run_calls(struct damon_ctx *ctx)
+{
+	struct damon_call_control *control;
+
+	for (;;) {
+		spin_lock(&ctx->kdamond_lock);
+		control = list_first_entry_or_null(&ctx->calls,
+						   struct damon_call_control, list);
+		if (control)
+			list_del(&control->list);
+		spin_unlock(&ctx->kdamond_lock);
+		if (!control)
+			return;
+		control->return_code = control->fn(control->data);
+		/* The caller may free it from here on. */
+		complete(&control->done);
+	}
+}
+
+static bool has_calls(struct kdamond *kdamond)
+{
+	struct damon_ctx *ctx;
+
+	list_for_each_entry(ctx, &kdamond->ctxs, group) {
+		if (!list_empty_careful(&ctx->calls))
+			return true;
+	}
+	return false;
+}
+
+/* Until the first of the contexts' sampling intervals ends, or somebody calls. */
+static void sleep_until_due(struct kdamond *kdamond)
+{
+	ktime_t until = KTIME_MAX;
+	struct damon_ctx *ctx;
+	u64 slack = 0;
+
+	list_for_each_entry(ctx, &kdamond->ctxs, group) {
+		if (ctx->active && ktime_before(ctx->next_sample, until)) {
+			until = ctx->next_sample;
+			slack = sample_ns(ctx) / SLACK_SHARE;
+		}
+	}
+	set_current_state(TASK_IDLE);
+	if (!kthread_should_stop() && !has_calls(kdamond))
+		schedule_hrtimeout_range(&until, slack, HRTIMER_MODE_ABS);
+	__set_current_state(TASK_RUNNING);
+}
+
+/* From here on the context is its owner's again, who may free it. */
+static void leave(struct damon_ctx *ctx)
+{
+	struct damon_call_control *control, *next;
+
+	list_del_init(&ctx->group);
+	spin_lock(&ctx->kdamond_lock);
+	list_for_each_entry_safe(control, next, &ctx->calls, list) {
+		list_del(&control->list);
+		control->canceled = true;
+		complete(&control->done);
+	}
+	ctx->kdamond = NULL;
+	spin_unlock(&ctx->kdamond_lock);
+}
+
+static int kdamond_fn(void *data)
+{
+	struct kdamond *kdamond = data;
+	struct damon_ctx *ctx, *next;
+	bool active = true;
+	int nr = 0;
+
+	list_for_each_entry(ctx, &kdamond->ctxs, group)
+		ctx->restart = true;
+	complete(&kdamond->started);
+
+	while (active && !kthread_should_stop()) {
+		active = false;
+		list_for_each_entry(ctx, &kdamond->ctxs, group) {
+			run_calls(ctx);
+			serve(ctx);
+			active |= ctx->active;
+		}
+		if (active)
+			sleep_until_due(kdamond);
+		cond_resched();
+	}
+
+	/* Before the contexts are let go: who sees them free may start anew. */
+	list_for_each_entry(ctx, &kdamond->ctxs, group)
+		nr++;
+	mutex_lock(&damon_lock);
+	nr_running_ctxs -= nr;
+	if (!nr_running_ctxs)
+		running_exclusively = false;
+	mutex_unlock(&damon_lock);
+	list_for_each_entry_safe(ctx, next, &kdamond->ctxs, group)
+		leave(ctx);
+	kfree(kdamond);
+	return 0;
+}
+
+/**
+ * damon_start_group() - have one new kdamond serve contexts
+ * @ctxs:	contexts with operations selected, which no kdamond serves
+ * @nr_ctxs:	how many, at least one
+ * @exclusive:	let nobody else use DAMON meanwhile
+ *
+ * Returns 0; -EBUSY while somebody uses DAMON exclusively, or, with @exclusive,
+ * at all, or where a context is served already; -EINVAL for a context without
+ * operations; or what the making of a thread returns.  Sleeps.
+ */
+int damon_start_group(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive)
+{
+	struct task_struct *task;
+	struct kdamond *kdamond;
+	int i, err = 0;
+
+	if (nr_ctxs < 1)
+		return -EINVAL;
+	kdamond = kmalloc(sizeof(*kdamond), GFP_KERNEL);
+	if (!kdamond)
+		return -ENOMEM;
+	INIT_LIST_HEAD(&kdamond->ctxs);
+	init_completion(&kdamond->started);
+
+	mutex_lock(&damon_lock);
+	if (running_exclusively || (exclusive && nr_running_ctxs))
+		err = -EBUSY;
+	for (i = 0; i < nr_ctxs && !err; i++) {
+		if (ctxs[i]->ops.id >= NR_DAMON_OPS)
+			err = -EINVAL;
+		else if (damon_is_running(ctxs[i]))
+			err = -EBUSY;
+	}
+	if (err)
+		goto out;
+	task = kthread_create(kdamond_fn, kdamond, "kdamond.%d", nr_running_ctxs);
+	if (IS_ERR(task)) {
+		err = PTR_ERR(task);
+		goto out;
+	}
+	for (i = 0; i < nr_ctxs; i++) {
+		list_add_tail(&ctxs[i]->group, &kdamond->ctxs);
+		spin_lock(&ctxs[i]->kdamond_lock);
+		ctxs[i]->kdamond = task;
+		spin_unlock(&ctxs[i]->kdamond_lock);
+	}
+	nr_running_ctxs += nr_ctxs;
+	running_exclusively = exclusive;
+	wake_up_process(task);
+	/* A thread that is stopped before it runs would never clean up. */
+	wait_for_completion(&kdamond->started);
+	mutex_unlock(&damon_lock);
+	return 0;
+out:
+	mutex_unlock(&damon_lock);
+	kfree(kdamond);
+	return err;
+}
+
+/**
+ * damon_start() - have a new kdamond for each context serve it
+ * @ctxs:	contexts with operations selected, which no kdamond serves
+ * @nr_ctxs:	how many
+ * @exclusive:	let nobody else use DAMON meanwhile
+ *
+ * Returns 0 or the first error, see damon_start_group(), after which none of
+ * them is served.  Sleeps.
+ */
+int damon_start(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive)
+{
+	int i, err;
+
+	/* One at a time could not all be exclusive. */
+	if (exclusive && nr_ctxs > 1)
+		return damon_start_group(ctxs, nr_ctxs, exclusive);
+	for (i = 0; i < nr_ctxs; i++) {
+		err = damon_start_group(&ctxs[i], 1, exclusive);
+		if (err) {
+			damon_stop(ctxs, i);
+			return err;
+		}
+	}
+	return 0;
+}
+
+/**
+ * damon_stop() - end the kdamonds of contexts
+ * @ctxs:	the contexts
+ * @nr_ctxs:	how many
+ *
+ * When it returns they are not served any more.  Returns 0, or -EPERM where none
+ * of them was.  Must not be called by a kdamond.  Sleeps.
+ */
+int damon_stop(struct damon_ctx **ctxs, int nr_ctxs)
+{
+	int i, err = -EPERM;
+
+	for (i = 0; i < nr_ctxs; i++) {
+		struct task_struct *task;
+
+		spin_lock(&ctxs[i]->kdamond_lock);
+		task = ctxs[i]->kdamond;
+		if (task)
+			get_task_struct(task);
+		spin_unlock(&ctxs[i]->kdamond_lock);
+		if (task) {
+			kthread_stop_put(task);
+			err = 0;
+		}
+	}
+	return err;
+}
+
+/**
+ * damon_is_running() - whether a kdamond serves a context
+ * @ctx:	the context
+ */
+bool damon_is_running(struct damon_ctx *ctx)
+{
+	bool running;
+
+	spin_lock(&ctx->kdamond_lock);
+	running = ctx->kdamond;
+	spin_unlock(&ctx->kdamond_lock);
+	return running;
+}
+
+/**
+ * damon_kdamond_pid() - the thread that serves a context
+ * @ctx:	the context
+ *
+ * Returns its id, or -1 while none does.
+ */
+int damon_kdamond_pid(struct damon_ctx *ctx)
+{
+	int pid = -1;
+
+	spin_lock(&ctx->kdamond_lock);
+	if (ctx->kdamond)
+		pid = ctx->kdamond->pid;
+	spin_unlock(&ctx->kdamond_lock);
+	return pid;
+}
+
+/**
+ * damon_nr_running_ctxs() - how many contexts are served, by all kdamonds
+ */
+int damon_nr_running_ctxs(void)
+{
+	int nr;
+
+	mutex_lock(&damon_lock);
+	nr = nr_running_ctxs;
+	mutex_unlock(&damon_lock);
+	return nr;
+}
+
+/**
+ * damon_call() - have a context's kdamond call a function
+ * @ctx:	the context
+ * @control:	the function; what it returned is there afterwards
+ *
+ * The function may change the context and its targets.  Returns when it has
+ * returned: 0; -EINVAL while no kdamond serves the context; -ECANCELED when that
+ * ended before it could call.  Sleeps, for no longer than a sample takes.
+ */
+int damon_call(struct damon_ctx *ctx, struct damon_call_control *control)
+{
+	control->canceled = false;
+	init_completion(&control->done);
+
+	spin_lock(&ctx->kdamond_lock);
+	if (!ctx->kdamond) {
+		spin_unlock(&ctx->kdamond_lock);
+		return -EINVAL;
+	}
+	list_add_tail(&control->list, &ctx->calls);
+	wake_up_process(ctx->kdamond);
+	spin_unlock(&ctx->kdamond_lock);
+
+	wait_for_completion(&control->done);
+	return control->canceled ? -ECANCELED : 0;
+}

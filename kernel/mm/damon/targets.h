@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Memory for the regions and probes of targets. */
+#ifndef _MM_DAMON_TARGETS_H
+#define _MM_DAMON_TARGETS_H
+
+#include <linux/damon.h>
+
+int damon_reserve_regions(struct damon_region **regions, unsigned int *room,
+			  unsigned int nr_used, unsigned int wanted);
+int damon_adopt_regions(struct damon_target *t, const struct damon_target *from);
+int damon_reserve_probes(struct damon_probes *probes, unsigned int wanted);
+
+#endif /* _MM_DAMON_TARGETS_H */
