@@ -33,8 +33,11 @@
 /* The most probes that one region gets in one sampling interval. */
 #define DAMON_MAX_PROBES	4
 
-/* Probes in a sampling interval that large regions are given, all together. */
-#define DAMON_PROBE_BUDGET	32
+/*
+ * With fewer regions than this, large ones get further probes, up to so many in
+ * a sampling interval.
+ */
+#define DAMON_PROBE_BUDGET	48
 
 /* From start up to, and without, end. */
 struct damon_addr_range {
@@ -100,6 +103,7 @@ struct damon_probe {
 /* What became of a probe. */
 enum damon_probe_state {
 	DAMON_PROBE_UNKNOWN,
+	DAMON_PROBE_READY,	/* for operations' own use */
 	DAMON_PROBE_IDLE,
 	DAMON_PROBE_ACCESSED,
 };

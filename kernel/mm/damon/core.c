@@ -47,7 +47,7 @@ struct kdamond {
 /**
  * damon_new_ctx() - make a context with default attributes and no target
  *
- * Returns it, or NULL for lack of memory.
+ * Return: it, or NULL for lack of memory.
  */
 struct damon_ctx *damon_new_ctx(void)
 {
@@ -132,7 +132,7 @@ static void rescale_regions(struct damon_ctx *ctx, const struct damon_attrs *att
  * @ctx:	a context that no kdamond serves, or the calling kdamond's own
  * @attrs:	the attributes
  *
- * Returns 0, or -EINVAL where they contradict themselves: then nothing changes.
+ * Return: 0, or -EINVAL where they contradict themselves: then nothing changes.
  */
 int damon_set_attrs(struct damon_ctx *ctx, const struct damon_attrs *attrs)
 {
@@ -165,7 +165,7 @@ bool damon_is_registered_ops(enum damon_ops_id id)
  * damon_register_ops() - offer a means of monitoring
  * @ops:	the operations, which are copied
  *
- * Returns 0, or -EINVAL where there are such operations already.
+ * Return: 0, or -EINVAL where there are such operations already.
  */
 int damon_register_ops(const struct damon_operations *ops)
 {
@@ -188,7 +188,7 @@ int damon_register_ops(const struct damon_operations *ops)
  * @ctx:	a context that no kdamond serves
  * @id:		which
  *
- * Returns 0, or -EINVAL where there are none.
+ * Return: 0, or -EINVAL where there are none.
  */
 int damon_select_ops(struct damon_ctx *ctx, enum damon_ops_id id)
 {
@@ -393,29 +393,47 @@ static void report_regions(unsigned int target_id, const struct damon_region *re
 		trace_damon_aggregated(target_id, &regions[i], nr);
 }
 
-/* How many regions this target may have, when all together have @total. */
+/* What the targets have of regions, before any of them changes. */
+struct holdings {
+	unsigned int nr_regions;
+	unsigned int nr_targets;
+};
+
+static struct holdings count_holdings(struct damon_ctx *ctx)
+{
+	struct holdings all = { .nr_regions = ctx_nr_regions(ctx) };
+	struct damon_target *t;
+
+	damon_for_each_target(t, ctx)
+		all.nr_targets += t->nr_regions > 0;
+	return all;
+}
+
+/* How many regions a target may have, so that all together keep the bound. */
 static unsigned int share_of_bound(const struct damon_ctx *ctx,
-				   const struct damon_target *t, unsigned int total)
+				   const struct damon_target *t,
+				   const struct holdings *all)
 {
 	unsigned int bound = ctx->attrs.max_nr_regions;
 
-	if (total <= bound)
-		return t->nr_regions + (bound - total);
-	return max_t(unsigned int, 1, (u64)t->nr_regions * bound / total);
+	if (all->nr_regions <= bound)
+		return t->nr_regions + (bound - all->nr_regions) / max(all->nr_targets, 1U);
+	return max(div_u64((u64)t->nr_regions * bound, all->nr_regions), 1ULL);
 }
 
 /* The end of an aggregation interval. */
 static void aggregate(struct damon_ctx *ctx)
 {
-	unsigned int id = 0, total = ctx_nr_regions(ctx);
+	struct holdings all = count_holdings(ctx);
 	struct damon_rules rules = ctx_rules(ctx);
+	unsigned int id = 0;
 	struct damon_target *t;
 	u64 accesses = 0, sz = 0;
 
 	damon_for_each_target(t, ctx) {
-		unsigned int i, nr, before = t->nr_regions;
+		unsigned int i, nr;
 
-		rules.max_nr_regions = share_of_bound(ctx, t, total);
+		rules.max_nr_regions = share_of_bound(ctx, t, &all);
 		nr = make_regions(ctx, t, &rules);
 		report_regions(id++, ctx->scratch, nr);
 		for (i = 0; i < nr; i++) {
@@ -426,7 +444,6 @@ static void aggregate(struct damon_ctx *ctx)
 		}
 		if (nr)
 			put_regions(ctx, t, nr, &rules);
-		total += t->nr_regions - before;
 	}
 	ctx->tuned_bp += mul_u64_u64_div_u64(accesses, 10000,
 					     max(sz, 1ULL) * rules.max_nr_accesses);
@@ -486,23 +503,23 @@ static void align_regions(struct damon_target *t, unsigned int shift)
 	t->nr_regions = nr;
 }
 
-/* As many regions as there shall be at least, of all targets that have some. */
-static void fill_up_regions(struct damon_ctx *ctx)
+/* Keep the bounds on regions where mappings, targets or attributes have changed. */
+static void bound_regions(struct damon_ctx *ctx)
 {
-	unsigned int total = ctx_nr_regions(ctx);
+	struct holdings all = count_holdings(ctx);
 	struct damon_rules rules = ctx_rules(ctx);
 	struct damon_target *t;
 
 	damon_for_each_target(t, ctx) {
-		unsigned int before = t->nr_regions;
+		unsigned int nr = t->nr_regions;
 
-		rules.max_nr_regions = share_of_bound(ctx, t, total);
-		if (!before || damon_reserve_regions(&ctx->scratch, &ctx->scratch_room,
-						     0, before))
+		rules.max_nr_regions = share_of_bound(ctx, t, &all);
+		if (!nr || damon_reserve_regions(&ctx->scratch, &ctx->scratch_room,
+						 0, nr))
 			continue;
-		memcpy(ctx->scratch, t->regions, before * sizeof(*t->regions));
-		put_regions(ctx, t, before, &rules);
-		total += t->nr_regions - before;
+		memcpy(ctx->scratch, t->regions, nr * sizeof(*t->regions));
+		nr = damon_limit_regions(ctx->scratch, nr, &rules);
+		put_regions(ctx, t, nr, &rules);
 	}
 }
 
@@ -540,14 +557,15 @@ static void sample_targets(struct damon_ctx *ctx, bool choose)
 /* The begin of an aggregation interval, with its first samples. */
 static void begin_interval(struct damon_ctx *ctx)
 {
+	unsigned long probes = min_t(unsigned long, DAMON_PROBE_BUDGET,
+				     ctx->attrs.max_nr_regions);
 	unsigned int nr = ctx_nr_regions(ctx), spare = 0;
 	struct damon_rules rules = ctx_rules(ctx);
 	struct damon_target *t;
 	unsigned long total = 0;
 
-	if (nr < ctx->attrs.max_nr_regions)
-		spare = min(ctx->attrs.max_nr_regions - nr,
-			    (unsigned long)DAMON_PROBE_BUDGET);
+	if (nr < probes)
+		spare = probes - nr;
 	damon_for_each_target(t, ctx)
 		total += target_size(t) >> rules.shift;
 	damon_for_each_target(t, ctx) {
@@ -578,7 +596,7 @@ static void begin_monitoring(struct damon_ctx *ctx)
 		ctx->ops.init(ctx);
 	damon_for_each_target(t, ctx)
 		align_regions(t, shift);
-	fill_up_regions(ctx);
+	bound_regions(ctx);
 	begin_interval(ctx);
 }
 
@@ -604,7 +622,7 @@ static void end_sample(struct damon_ctx *ctx)
 		ctx->update_samples = 0;
 		if (ctx->ops.update) {
 			ctx->ops.update(ctx);
-			fill_up_regions(ctx);
+			bound_regions(ctx);
 		}
 	}
 	begin_interval(ctx);
@@ -737,7 +755,7 @@ static int kdamond_fn(void *data)
  * @nr_ctxs:	how many, at least one
  * @exclusive:	let nobody else use DAMON meanwhile
  *
- * Returns 0; -EBUSY while somebody uses DAMON exclusively, or, with @exclusive,
+ * Return: 0; -EBUSY while somebody uses DAMON exclusively, or, with @exclusive,
  * at all, or where a context is served already; -EINVAL for a context without
  * operations; or what the making of a thread returns.  Sleeps.
  */
@@ -796,7 +814,7 @@ out:
  * @nr_ctxs:	how many
  * @exclusive:	let nobody else use DAMON meanwhile
  *
- * Returns 0 or the first error, see damon_start_group(), after which none of
+ * Return: 0 or the first error, see damon_start_group(), after which none of
  * them is served.  Sleeps.
  */
 int damon_start(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive)
@@ -862,7 +880,7 @@ bool damon_is_running(struct damon_ctx *ctx)
  * damon_kdamond_pid() - the thread that serves a context
  * @ctx:	the context
  *
- * Returns its id, or -1 while none does.
+ * Return: its id, or -1 while none does.
  */
 int damon_kdamond_pid(struct damon_ctx *ctx)
 {

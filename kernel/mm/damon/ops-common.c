@@ -3,9 +3,10 @@
  * Accessed bits of mapped pages.
  *
  * Clearing a bit hides an access from others who look at it: reclaim, and idle
- * page tracking.  So the folio's young flag takes its place.  Its idle flag says
- * that nobody has seen an access since: who clears the bit before we look again
- * clears that flag as well.
+ * page tracking.  For reclaim the folio's young flag takes its place.  The idle
+ * flag says that nobody has seen an access since: most who clear the bit before we
+ * look again clear that flag as well (MGLRU's walks of page tables, and
+ * /proc/PID/clear_refs, do not).
  *
  * The TLB is not flushed.  A processor that has the translation cached sets the
  * bit again only later; but flushing costs the program far more than the
@@ -232,7 +233,7 @@ bool damon_vma_young(struct vm_area_struct *vma, unsigned long addr)
 void damon_vma_mkold(struct vm_area_struct *vma, unsigned long addr)
 {
 	struct entry entry;
-	bool young;
+	bool young = false;
 
 	if (is_vm_hugetlb_page(vma)) {
 		huge_mkold(vma, addr);
@@ -242,7 +243,7 @@ void damon_vma_mkold(struct vm_area_struct *vma, unsigned long addr)
 		return;
 	if (entry.pte)
 		young = ptep_test_and_clear_young(vma, entry.start, entry.pte);
-	else
+	else if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
 		young = pmdp_test_and_clear_young(vma, entry.start, entry.pmd);
 	young |= clear_young_elsewhere(vma->vm_mm, entry.start,
 				       entry.start + entry.size);

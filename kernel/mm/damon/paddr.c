@@ -98,10 +98,15 @@ static bool walk_mappings(struct folio *folio, bool *young,
 
 static void look(const struct damon_ctx *ctx, struct damon_probe *probe)
 {
-	struct folio *folio = get_folio(ctx, probe->addr);
 	bool young = false, known = true;
+	struct folio *folio;
 
+	if (probe->state != DAMON_PROBE_READY) {
+		probe->state = DAMON_PROBE_UNKNOWN;
+		return;
+	}
 	probe->state = DAMON_PROBE_IDLE;
+	folio = get_folio(ctx, probe->addr);
 	if (!folio)
 		return;
 	/* Who clears an accessed bit for reasons of their own clears this as well. */
@@ -116,16 +121,19 @@ static void look(const struct damon_ctx *ctx, struct damon_probe *probe)
 	folio_put(folio);
 }
 
-static void make_ready(const struct damon_ctx *ctx, const struct damon_probe *probe)
+static void make_ready(const struct damon_ctx *ctx, struct damon_probe *probe)
 {
 	struct folio *folio = get_folio(ctx, probe->addr);
 	bool young = false;
 
+	probe->state = DAMON_PROBE_READY;
 	if (!folio)
 		return;
 	/* Set first: an access seen by somebody else from now on is not lost. */
 	folio_set_idle(folio);
-	walk_mappings(folio, &young, mkold_one);
+	/* Old accessed bits that are still there would pass for new ones. */
+	if (!walk_mappings(folio, &young, mkold_one))
+		probe->state = DAMON_PROBE_UNKNOWN;
 	if (young)
 		folio_set_young(folio);
 	folio_put(folio);

@@ -45,7 +45,7 @@
 
 /* A part with so few samples is most likely less hot than they say, */
 #define FEW_TRIES	2
-/* as if it had had so many more of them, which found nothing. */
+/* as if so many more of them had found nothing. */
 #define DOUBTS		2
 
 #define NR_XLOG2X	256
@@ -82,11 +82,6 @@ pure_initcall(damon_regions_init);
 /* Logarithm of the likelihood of the outcomes if all have the same rate: <= 0. */
 static int likelihood(unsigned int hits, unsigned int tries)
 {
-	while (tries >= NR_XLOG2X) {
-		tries /= 2;
-		hits = DIV_ROUND_UP(hits, 2);
-	}
-	hits = min(hits, tries);
 	return (int)(xlog2x[hits] + xlog2x[tries - hits]) - (int)xlog2x[tries];
 }
 
@@ -94,6 +89,13 @@ static int likelihood(unsigned int hits, unsigned int tries)
 static int likelihood_gain(unsigned int hits_a, unsigned int tries_a,
 			   unsigned int hits_b, unsigned int tries_b)
 {
+	/* All by the same factor, or the terms would not belong together. */
+	while (tries_a + tries_b >= NR_XLOG2X) {
+		tries_a /= 2;
+		hits_a = min(DIV_ROUND_UP(hits_a, 2), tries_a);
+		tries_b /= 2;
+		hits_b = min(DIV_ROUND_UP(hits_b, 2), tries_b);
+	}
 	return likelihood(hits_a, tries_a) + likelihood(hits_b, tries_b) -
 	       likelihood(hits_a + hits_b, tries_a + tries_b);
 }
@@ -346,18 +348,25 @@ unsigned int damon_cut_regions(const struct damon_region *from, unsigned int nr,
 	return nr_to;
 }
 
-/* Add a region to the one that ends where it begins. */
-static void absorb(struct damon_region *to, const struct damon_region *r)
+static unsigned int mean(unsigned int value_a, u64 a, unsigned int value_b, u64 b)
 {
-	u64 a = damon_sz_region(to) >> PAGE_SHIFT, b = damon_sz_region(r) >> PAGE_SHIFT;
+	return div64_u64(a * value_a + b * value_b + (a + b) / 2, a + b);
+}
 
-	/* Either may be smaller than a page where addresses have a unit. */
-	a = max(a, 1ULL);
-	b = max(b, 1ULL);
-	to->nr_accesses = div64_u64(a * to->nr_accesses + b * r->nr_accesses, a + b);
-	to->last_nr_accesses = div64_u64(a * to->last_nr_accesses +
-					 b * r->last_nr_accesses, a + b);
-	to->age = div64_u64(a * to->age + b * r->age, a + b);
+/* Add a region to the one that ends where it begins. */
+static void absorb(struct damon_region *to, const struct damon_region *r,
+		   unsigned int shift)
+{
+	u64 a = damon_sz_region(to) >> shift, b = damon_sz_region(r) >> shift;
+
+	/* Sizes that leave room for what they are multiplied with. */
+	while (a + b > U32_MAX) {
+		a = DIV_ROUND_UP(a, 2);
+		b = DIV_ROUND_UP(b, 2);
+	}
+	to->nr_accesses = mean(to->nr_accesses, a, r->nr_accesses, b);
+	to->last_nr_accesses = mean(to->last_nr_accesses, a, r->last_nr_accesses, b);
+	to->age = mean(to->age, a, r->age, b);
 	to->hits += r->hits;
 	to->tries += r->tries;
 	to->ar.end = r->ar.end;
@@ -409,7 +418,7 @@ static bool are_alike(const struct damon_region *a, const struct damon_region *b
  * @nr:		how many
  * @rules:	what holds for them
  *
- * Returns how many are left.
+ * Return: how many are left.
  */
 unsigned int damon_merge_regions(struct damon_region *regions, unsigned int nr,
 				 const struct damon_rules *rules)
@@ -424,7 +433,7 @@ unsigned int damon_merge_regions(struct damon_region *regions, unsigned int nr,
 		    b->ar.end - a->ar.start <= rules->max_sz &&
 		    are_alike(a, b, last ? a - 1 : NULL,
 			      i + 1 < nr ? b + 1 : NULL, rules))
-			absorb(a, b);
+			absorb(a, b, rules->shift);
 		else
 			regions[++last] = *b;
 	}
@@ -456,7 +465,7 @@ unsigned int damon_limit_regions(struct damon_region *regions, unsigned int nr,
 			if (left > rules->max_nr_regions &&
 			    a->ar.end == b->ar.start &&
 			    abs_diff(a->nr_accesses, b->nr_accesses) <= threshold) {
-				absorb(a, b);
+				absorb(a, b, rules->shift);
 				left--;
 			} else {
 				regions[++last] = *b;
@@ -479,7 +488,7 @@ unsigned int damon_limit_regions(struct damon_region *regions, unsigned int nr,
  * @room:	the most of them, at least @nr
  * @rules:	what holds for them
  *
- * Returns the number of parts.
+ * Return: the number of parts.
  */
 unsigned int damon_split_large(const struct damon_region *from, unsigned int nr,
 			       struct damon_region *to, unsigned int room,

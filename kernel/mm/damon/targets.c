@@ -16,7 +16,7 @@
 /**
  * damon_new_target() - make a target without regions
  *
- * Returns it, or NULL for lack of memory.
+ * Return: it, or NULL for lack of memory.
  */
 struct damon_target *damon_new_target(void)
 {
@@ -67,7 +67,7 @@ unsigned int damon_nr_regions(struct damon_target *t)
  * @nr_used:	how many of them to keep
  * @wanted:	how many it shall have memory for
  *
- * Returns 0, or -ENOMEM with nothing changed.  Sleeps.
+ * Return: 0, or -ENOMEM with nothing changed.  Sleeps.
  */
 int damon_reserve_regions(struct damon_region **regions, unsigned int *room,
 			  unsigned int nr_used, unsigned int wanted)
@@ -94,7 +94,7 @@ int damon_reserve_regions(struct damon_region **regions, unsigned int *room,
  * @probes:	the probes
  * @wanted:	how many it shall have memory for
  *
- * Returns 0, or -ENOMEM with the room as it was.  Sleeps.
+ * Return: 0, or -ENOMEM with the room as it was.  Sleeps.
  */
 int damon_reserve_probes(struct damon_probes *probes, unsigned int wanted)
 {
@@ -217,7 +217,7 @@ int damon_set_regions(struct damon_target *t,
  * @t:		a target with regions, which say what it covers
  * @from:	what to learn from
  *
- * Returns 0, or -ENOMEM with nothing changed.  Sleeps.
+ * Return: 0, or -ENOMEM with nothing changed.  Sleeps.
  */
 int damon_adopt_regions(struct damon_target *t, const struct damon_target *from)
 {

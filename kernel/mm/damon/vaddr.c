@@ -43,8 +43,11 @@ static struct mm_struct *get_mm(const struct damon_target *t)
 	rcu_read_lock();
 	locked = find_lock_task_mm(task);
 	if (locked) {
-		mm = locked->mm;
-		mmget(mm);
+		/* What a kernel thread has is somebody else's. */
+		if (!(locked->flags & PF_KTHREAD)) {
+			mm = locked->mm;
+			mmget(mm);
+		}
 		task_unlock(locked);
 	}
 	rcu_read_unlock();
