@@ -14,11 +14,16 @@ CMD ?= perf damon status
 GUESTS := guest-commands guest-errors guest-truth
 
 .PHONY: help setup demo test test-unit test-guest $(GUESTS) lint guest bench man install uninstall clean
+.PHONY: kernel kunit check-kernel patches
 
 help:
 	@echo 'make demo      record and report a real program, in a guest (installs what it needs)'
 	@echo 'make test      all tests: style, units on two Pythons, and a real kernel in a guest'
 	@echo 'make guest     KERNEL=$(KERNEL) CMD="$(CMD)": run a command in a guest'
+	@echo 'make kernel    KERNEL=ours: build a kernel from source (ours, ours-debug, upstream)'
+	@echo 'make kunit     the kernel code under KUnit, in user-mode Linux'
+	@echo 'make check-kernel  all warnings of compiler, sparse, kernel-doc and checkpatch'
+	@echo 'make patches   the kernel code as a series for mail, in build/patches'
 	@echo 'make bench     speed and memory of the reports, as ratios'
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
 	@echo 'make uninstall take it away again'
@@ -62,6 +67,19 @@ $(VENV_SYSTEM)/done: lab/requirements.txt lab/packages.txt
 
 guest: setup
 	lab/guest --kernel $(KERNEL) -- sh -c '$(CMD)'
+
+# Guests run on a stock kernel unless told otherwise; what is built is ours.
+kernel: setup
+	lab/kernel $(if $(filter file,$(origin KERNEL)),ours,$(KERNEL))
+
+kunit: setup
+	lab/kernel ours --kunit
+
+check-kernel: setup
+	lab/kernel ours --check
+
+patches: setup
+	lab/patches --verify
 
 bench: setup
 	lab/bench report

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The command lines of the lab: guest, kernel, package."""
+"""The command lines of the lab: guest, kernel, package, patches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from lab import debian, kernels, vm
+from lab import debian, kbuild, kcheck, kernels, patches, vm
 from lab.common import LabError, cache_dir, compile_python, locked, progress, setup
 from lab.workloads.build import build
 
@@ -58,6 +58,12 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
     raise _Ended(number)
 
 
+def _signals_raise() -> None:
+    """Signals that ask to end raise _Ended: what we started then ends with us."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _on_signal)
+
+
 def guest(arguments: list[str]) -> int:
     """lab/guest: run a command in a guest."""
     names = ", ".join(kernels.KERNELS)
@@ -83,10 +89,8 @@ def guest(arguments: list[str]) -> int:
     if options.instruction_clock and options.cpus not in (None, 1):
         parser.error("--instruction-clock works on one CPU only")
 
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     try:
-        for number in signals:
-            signal.signal(number, _on_signal)
+        _signals_raise()
         setup()
         build()
         compile_python()
@@ -116,18 +120,66 @@ def guest(arguments: list[str]) -> int:
 
 
 def kernel(arguments: list[str]) -> int:
-    """lab/kernel: print the path of a kernel's image."""
+    """lab/kernel: print the path of a kernel's image, and what else its source is good for."""
     parser = argparse.ArgumentParser(
         prog="lab/kernel",
-        description="Print the path of a kernel's image, fetched into the cache when missing.",
+        description="Print the path of a kernel's image, fetched or built where needed. Those "
+        "built from source are brought up to date with it each time, in build/kernels.",
         epilog="kernels:\n"
-        + "".join(f"  {each.name:12}{each.about}\n" for each in kernels.KERNELS.values()),
+        + "".join(f"  {each.name:12}{each.about}\n" for each in kernels.KERNELS.values())
+        + "\nKERNEL_SRC=TREE or KERNEL_SRC=TARBALL in the environment: a source of your own, in\n"
+        "the place of Debian's. It stays as it is.\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", metavar="NAME", help="the kernel's name, from the list below")
     parser.add_argument("--update", action="store_true", help="fetch the newest of this name")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument(
+        "--tree", action="store_true", help="print the source tree's path instead, without a build"
+    )
+    other.add_argument(
+        "--check",
+        action="store_true",
+        help="look over our kernel code instead: compiler, sparse, kernel-doc, checkpatch",
+    )
+    other.add_argument(
+        "--kunit", action="store_true", help="run our KUnit tests instead, in user-mode Linux"
+    )
     options = parser.parse_args(arguments)
-    print(kernels.image(options.name, update=options.update))
+    if (options.check or options.kunit) and options.name != "ours":
+        parser.error("--check and --kunit are for the kernel ours")
+    if options.tree and options.name not in kbuild.RECIPES:
+        parser.error(f"--tree is for kernels built from source: {', '.join(kbuild.RECIPES)}")
+    try:
+        _signals_raise()
+        if options.check:
+            found = kcheck.check()
+            print("".join(f"{line}\n" for line in found), end="")
+            return 1 if found else 0
+        if options.kunit:
+            return kbuild.kunit()
+        if options.tree:
+            print(kbuild.tree(options.name, update=options.update))
+        else:
+            print(kernels.image(options.name, update=options.update))
+    except _Ended as ended:
+        return 128 + ended.args[0]
+    return 0
+
+
+def patches_command(arguments: list[str]) -> int:
+    """lab/patches: write this repository's kernel code as a series of patches."""
+    parser = argparse.ArgumentParser(
+        prog="lab/patches",
+        description="Write this repository's kernel code as a series of patches for mail, each "
+        "with one idea, to build/patches. kernel/patches/series says which file goes where.",
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="apply them with git am, and compare with ours"
+    )
+    options = parser.parse_args(arguments)
+    for path in patches.write(verify=options.verify):
+        print(path)
     return 0
 
 

@@ -9,9 +9,10 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from lab import debian
+from lab import debian, kbuild
 from lab.common import LabError, cache_dir, locked
 
 GUEST_MODULES = (
@@ -28,9 +29,9 @@ class Kernel:
 
     name: str
     about: str
-    get: Callable[[], Path]
-    """Fetches or builds the kernel; returns the path of its bootable image, with its modules
-    where virtme-ng looks for them."""
+    get: Callable[[bool], Path]
+    """Fetches or builds the kernel, from the newest there is where True asks so; returns the path
+    of its bootable image, with its modules where virtme-ng looks for them."""
 
 
 def debian_stock() -> Path:
@@ -102,23 +103,8 @@ def _closure(files: dict[str, list[str]]) -> list[str]:
     return sorted({*wanted, *(need for file in wanted for need in files[file])})
 
 
-KERNELS = {
-    kernel.name: kernel
-    for kernel in (
-        Kernel(
-            "debian", "Debian 13's stock kernel, Linux 6.12 with upstream's DAMON", debian_stock
-        ),
-    )
-}
-
-
-def image(name: str, *, update: bool = False) -> Path:
-    """The path of a kernel's image. Fetched when it is not there, or when `update` asks for it."""
-    try:
-        kernel = KERNELS[name]
-    except KeyError:
-        names = ", ".join(KERNELS)
-        raise LabError(f"no kernel is named {name!r}; there are: {names}") from None
+def _cached(name: str, get: Callable[[], Path], update: bool) -> Path:
+    """The image of a kernel that is fetched once, and then only when `update` asks for it."""
     kernels = cache_dir() / "kernels"
     kernels.mkdir(exist_ok=True)
     current = kernels / name
@@ -126,6 +112,37 @@ def image(name: str, *, update: bool = False) -> Path:
         if update or not current.exists():
             new = kernels / f".{name}.new"
             new.unlink(missing_ok=True)
-            new.symlink_to(os.path.relpath(kernel.get(), kernels))
+            new.symlink_to(os.path.relpath(get(), kernels))
             new.replace(current)
     return current.resolve()
+
+
+def _built(name: str, update: bool) -> Path:
+    """The image of a kernel that is built from source, which may have changed each time."""
+    return kbuild.image(name, update=update)
+
+
+KERNELS = {
+    kernel.name: kernel
+    for kernel in (
+        *(
+            Kernel(each.name, each.about, partial(_built, each.name))
+            for each in kbuild.RECIPES.values()
+        ),
+        Kernel(
+            "debian",
+            "Debian 13's stock kernel, Linux 6.12 with upstream's DAMON",
+            partial(_cached, "debian", debian_stock),
+        ),
+    )
+}
+
+
+def image(name: str, *, update: bool = False) -> Path:
+    """The path of a kernel's image, fetched or built where needed."""
+    try:
+        kernel = KERNELS[name]
+    except KeyError:
+        names = ", ".join(KERNELS)
+        raise LabError(f"no kernel is named {name!r}; there are: {names}") from None
+    return kernel.get(update)

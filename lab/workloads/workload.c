@@ -53,6 +53,7 @@ struct region {
 	char *path;		/* of FILE_BACKED */
 	bool made_file;
 	enum thp thp;
+	bool sparse;		/* only what is touched is populated */
 	uint64_t gap;		/* unmapped addresses beside the region before, 0: do not care */
 	char *start;
 };
@@ -258,7 +259,10 @@ static void parse_process(struct pattern *pattern, struct word *words, int nr)
 	process->name = copy(words[1].text);
 }
 
-/* region NAME SIZE [anonymous | heap | file=PATH] [thp=on|off|default] [gap=SIZE] */
+/*
+ * region NAME SIZE [anonymous | heap | file=PATH] [thp=on|off|default] [populate=yes|no]
+ *	[gap=SIZE]
+ */
 static void parse_region(struct pattern *pattern, struct word *words, int nr)
 {
 	struct process *process = current_process(pattern);
@@ -268,7 +272,7 @@ static void parse_region(struct pattern *pattern, struct word *words, int nr)
 
 	if (nr < 3)
 		bad_pattern(&words[0], "write: region NAME SIZE [anonymous|heap|file=PATH] "
-			    "[thp=on|off|default] [gap=SIZE]");
+			    "[thp=on|off|default] [populate=yes|no] [gap=SIZE]");
 	for (i = 0; i < process->nr_regions; i++)
 		if (!strcmp(process->regions[i].name, words[1].text))
 			bad_pattern(&words[1], "there is a region '%s' already", words[1].text);
@@ -296,6 +300,10 @@ static void parse_region(struct pattern *pattern, struct word *words, int nr)
 			else if (strcmp(value, "default"))
 				bad_pattern(&words[i], "thp= is on, off or default, not '%s'",
 					    value);
+		} else if ((value = value_of(&words[i], "populate"))) {
+			region->sparse = !strcmp(value, "no");
+			if (!region->sparse && strcmp(value, "yes"))
+				bad_pattern(&words[i], "populate= is yes or no, not '%s'", value);
 		} else if ((value = value_of(&words[i], "gap"))) {
 			region->gap = size_word(&words[i], value);
 		} else {
@@ -561,6 +569,9 @@ static char *map_region(struct region *region, const struct region *below)
 			die("region '%s': %s", region->name, strerror(errno));
 		return (char *)(((uintptr_t)start + PAGE_SIZE - 1) & -PAGE_SIZE);
 	}
+	/* A sparse region may be larger than all memory that there is. */
+	if (region->sparse)
+		flags |= MAP_NORESERVE;
 	/* Reserve addresses, to find a place that has the gap and huge pages' alignment. */
 	start = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (start == MAP_FAILED)
@@ -579,19 +590,43 @@ static char *map_region(struct region *region, const struct region *below)
 	return start;
 }
 
-static void make_region(struct region *region, const struct region *below)
+static void populate(char *start, uint64_t size)
 {
 	uint64_t offset;
 
+	if (madvise(start, size, MADV_POPULATE_WRITE))
+		for (offset = 0; offset < size; offset += PAGE_SIZE)
+			*(volatile char *)(start + offset) = 1;
+}
+
+/* Populate what any phase touches of a region. */
+static void populate_touched(const struct process *process, const struct region *region)
+{
+	const struct touch *touch;
+	int i, j;
+
+	for (i = 0; i < process->nr_phases; i++) {
+		for (j = 0; j < process->phases[i].nr_touches; j++) {
+			touch = &process->phases[i].touches[j];
+			if (touch->region == region)
+				populate(region->start + touch->offset, touch->length);
+		}
+	}
+}
+
+static void make_region(const struct process *process, struct region *region,
+			const struct region *below)
+{
 	region->start = map_region(region, below);
 	if (region->thp != THP_DEFAULT &&
 	    madvise(region->start, region->size,
 		    region->thp == THP_ON ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) &&
 	    errno != EINVAL) /* a kernel without huge pages */
 		die("region '%s': thp: %s", region->name, strerror(errno));
-	if (madvise(region->start, region->size, MADV_POPULATE_WRITE))
-		for (offset = 0; offset < region->size; offset += PAGE_SIZE)
-			*(volatile char *)(region->start + offset) = 1;
+	if (region->sparse)
+		populate_touched(process, region);
+	else
+		populate(region->start, region->size);
 }
 
 /* Sleep until a time, or until a signal asks to stop, even one that came just before. */
@@ -712,7 +747,8 @@ static void run_process(struct process *process, int64_t duration, int ready, in
 	int i;
 
 	for (i = 0; i < process->nr_regions; i++) {
-		make_region(&process->regions[i], i ? &process->regions[i - 1] : NULL);
+		make_region(process, &process->regions[i],
+			    i ? &process->regions[i - 1] : NULL);
 		tell_region(process, &process->regions[i]);
 	}
 	if (ready >= 0) {

@@ -46,7 +46,8 @@ def test_guest_refuses_bad_command_lines(arguments, what):
 def test_an_unknown_kernel_is_told_with_those_there_are():
     done = lab("kernel", "nosuch")
     assert done.returncode == 1
-    assert done.stderr == "lab/kernel: no kernel is named 'nosuch'; there are: debian\n"
+    names = "ours, ours-debug, upstream, debian"
+    assert done.stderr == f"lab/kernel: no kernel is named 'nosuch'; there are: {names}\n"
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1h", 3600)])

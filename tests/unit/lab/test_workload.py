@@ -169,6 +169,34 @@ def test_kinds_of_memory_are_what_the_kernel_shows(workload_program, tmp_path):
     assert not (tmp_path / "data2").exists()
 
 
+def test_only_what_is_touched_of_a_sparse_region_has_memory(workload_program, tmp_path):
+    (tmp_path / "pattern").write_text(
+        "region m 64G thp=off populate=no\nregion n 1M thp=off populate=yes\n"
+        # Asleep: what is there was populated before.
+        "phase 60s\nphase 1s\n touch m 8G 512K\n touch m 32G 1M write\n"
+    )
+    program = subprocess.Popen(
+        [workload_program, "--truth", tmp_path / "truth", tmp_path / "pattern"]
+    )
+    try:
+        wait_for(lambda: b'"type": "start"' in b"".join(lines(tmp_path)))
+        smaps = Path(f"/proc/{program.pid}/smaps").read_text()
+    finally:
+        program.kill()
+        program.wait()
+    regions = only(tmp_path).regions
+    assert regions["m"].end - regions["m"].start == 64 << 30
+
+    def resident(region):
+        [rss] = re.findall(
+            rf"^{region.start:x}-{region.end:x} .*?^Rss: +(\d+) kB$", smaps, re.M | re.S
+        )
+        return int(rss)
+
+    assert resident(regions["m"]) == 1536
+    assert resident(regions["n"]) == 1024
+
+
 def lines(tmp_path):
     path = tmp_path / "truth"
     return path.read_bytes().splitlines() if path.exists() else []
@@ -225,6 +253,7 @@ def test_a_signal_ends_it_with_the_truth_so_far(
         ("region m 1M\n  region m 2M\n", "2:10", "a region 'm' already"),
         ("region m 1M thp=maybe\n", "1:13", "'maybe'"),
         ("region m 1M thp=on\n", "1:10", "whole huge pages"),
+        ("region m 1M populate=maybe\n", "1:13", "populate= is yes or no, not 'maybe'"),
         ("region m 1M file=\n", "1:13", "names no file"),
         ("region m 1M sparse\n", "1:13", "what is 'sparse'"),
         ("region m 1M heap gap=4K\n", "1:1", "gap="),

@@ -1,0 +1,422 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Accuracy and cost of monitoring, of several kernels on the same workloads with known truth.
+
+accuracy  Each workload is recorded by perf damon record, with default attributes, in a guest with
+          two virtual CPUs in real time. The recording's hot memory (regions where at least half of
+          the samples saw an access) is compared with what the workload touched, in bytes times
+          seconds. Nothing is left out for warming up; but monitoring has run for as long as perf
+          takes to begin, one or two seconds. Only the workload's own mappings count: program text,
+          stack and libc may be hot as well, so hot regions there are not taken for errors.
+cost      CPU time of the kdamond in 10 s, after 2 s of warming up, with nobody recording, by the
+          instruction clock; and the workload's speed, in percent of what it is unmonitored. That
+          clock is exact, but where DAMON splits is random: one kernel's runs differ by a quarter.
+scale     Cost against the size of a mapping with three hot spots and else no memory; and after how
+          many seconds of monitoring all three are seen at once.
+
+Kernels are measured in the same way, side by side: every guest uses one core. The last one is the
+measure for the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from lab import kernels
+from lab.benchmarks.score import Score, found_after, score
+from lab.common import BUILD, CHECKOUT, LabError
+from lab.workloads import truth
+
+sys.path.insert(0, str(CHECKOUT / "python"))
+
+import perf_damon
+from perf_damon.parameters import Attributes
+from perf_damon.recording import Target
+
+FOLDER = BUILD / "bench" / "accuracy"
+TABLES = BUILD / "bench" / "accuracy.txt"
+PATTERNS = ("stairs", "zigzag", "needle", "scatter", "hopper")
+SCALE = ("sparse-100m", "sparse-1g", "sparse-4g", "sparse-16g")
+KERNELS = ("ours", "upstream")
+DEFAULT = Attributes(5_000, 100_000, 1_000_000, 10, 1000)
+
+F1_GOALS = {"scatter": 0.90, "hopper": 0.80}
+COST_GOAL = 0.5
+"""At most so much of the measure's cost."""
+
+COST_S = 10
+MEMORY = "3G"
+PAGE = 4096
+SHORT = 0.9
+"""A recording of less than so much of the time that was asked for is a failure."""
+BOOT_S = 300
+RUN_S = 300
+"""What a run may take beyond its seconds: populating memory, starting perf, a slow clock."""
+GUEST_LIMIT = "99h"
+"""The instruction clock jumps when a guest waits for its disk: no clock to set a limit by."""
+POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Side:
+    """A kernel that is measured."""
+
+    name: str
+    """Unique: the kernel's, and a number where it is there twice."""
+    kernel: str
+
+    def folder(self, part: str) -> Path:
+        """Where a guest's raw results are kept."""
+        return FOLDER / self.name / part
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure."""
+
+    sides: tuple[Side, ...]
+    patterns: tuple[str, ...]
+    runs: int
+    seconds: int
+    side_by_side: bool
+
+    @property
+    def measure(self) -> Side:
+        return self.sides[-1]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What monitoring took."""
+
+    ms: float
+    """CPU time of the kdamond in COST_S."""
+    speed: float
+    """The workload's, 1 where it is not slowed."""
+
+
+def sides(names: Sequence[str]) -> tuple[Side, ...]:
+    """A side for each kernel; the same kernel twice shows how much chance there is."""
+    return tuple(
+        Side(name if name not in names[:i] else f"{name}-{names[:i].count(name) + 1}", name)
+        for i, name in enumerate(names)
+    )
+
+
+# Measuring
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one guest of each side does."""
+
+    name: str
+    what: str
+    """For accuracy_guest.py."""
+    patterns: tuple[str, ...]
+    runs: int
+    seconds: int
+
+    @property
+    def limit_s(self) -> int:
+        return BOOT_S + self.runs * len(self.patterns) * (self.seconds + RUN_S)
+
+
+def measure(plan: Plan, part: Part) -> None:
+    """Do a part on every side; raises LabError."""
+    at_once = 2 if plan.side_by_side else 1
+    for i in range(0, len(plan.sides), at_once):
+        running: list[tuple[Side, subprocess.Popen]] = []
+        try:
+            for side in plan.sides[i : i + at_once]:
+                command = _guest_command(side, part)
+                running.append((side, subprocess.Popen(command, stdout=sys.stderr)))
+            _wait(running, part)
+        finally:
+            for _, process in running:
+                process.terminate()
+            for _, process in running:
+                process.wait()
+
+
+def _guest_command(side: Side, part: Part) -> list[str]:
+    out = side.folder(part.name)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    clock = ["--instruction-clock"] if part.what == "cost" else ["--cpus", "2"]
+    return [
+        str(CHECKOUT / "lab" / "guest"), "--kernel", side.kernel, *clock, "--memory", MEMORY,
+        "--timeout", GUEST_LIMIT, "--out", str(out), "--",
+        "/usr/bin/python3", str(Path(__file__).with_name("accuracy_guest.py")),
+        part.what, side.name, str(out), str(part.seconds), str(part.runs), *part.patterns,
+    ]  # fmt: skip
+
+
+def _wait(running: list[tuple[Side, subprocess.Popen]], part: Part) -> None:
+    """Until all have ended well, or one has not."""
+    left = dict(running)
+    deadline = time.monotonic() + part.limit_s
+    while left:
+        if time.monotonic() > deadline:
+            raise LabError(f"{part.name} has taken {part.limit_s} s and was ended")
+        for side, process in list(left.items()):
+            status = process.poll()
+            if status is not None:
+                del left[side]
+            if status:
+                raise LabError(f"{part.name} on kernel {side.name} failed with status {status}")
+        time.sleep(POLL_S)
+
+
+# Reading what was measured
+
+
+def compared(side: Side, part: Part, pattern: str, number: int) -> tuple[Target, truth.Process]:
+    """A recording's target and what its process did; raises LabError."""
+    path = side.folder(part.name) / f"{pattern}.{number}.perf.data"
+    [process] = truth.read(path.with_name(f"{pattern}.{number}.truth")).values()
+    recording = perf_damon.open(path)
+    if len(recording.targets) != 1 or recording.losses:
+        raise LabError(f"{path}: {len(recording.targets)} targets, {recording.losses}")
+    # One that perf alone made does not tell its attributes.
+    return replace(recording.targets[0], attributes=DEFAULT), process
+
+
+def scores(side: Side, part: Part, pattern: str) -> list[Score]:
+    """A score for each run; raises LabError."""
+    results = []
+    for number in range(1, part.runs + 1):
+        result = score(*compared(side, part, pattern, number))
+        if result.seconds < SHORT * part.seconds:
+            raise LabError(
+                f"{side.name}, {pattern}, run {number}: only {result.seconds:.1f} s were recorded"
+            )
+        results.append(result)
+    return results
+
+
+def cost(side: Side, part: Part, pattern: str, number: int) -> Cost:
+    """What monitoring took in one run."""
+    path = side.folder(part.name) / f"{pattern}.{number}.json"
+    figures = json.loads(path.read_text())
+    monitored = _speed(path.with_suffix(".truth"), figures)
+    alone = _speed(path.with_suffix(".alone.truth"), figures["alone"])
+    ms = figures["kdamond_ns"] / figures["elapsed_ns"] * COST_S * 1000
+    return Cost(ms, monitored / alone)
+
+
+def _speed(path: Path, figures: dict[str, int]) -> float:
+    """Pages that a workload accessed in a nanosecond, while it was watched."""
+    [process] = truth.read(path).values()
+    pages = sum(
+        touch.passes * (touch.end - touch.start) // PAGE
+        for phase in process.phases
+        for touch in phase.touches
+    )
+    share = figures["workload_ns"] / figures["elapsed_ns"]
+    return pages / figures["workload_total_ns"] * share
+
+
+# Telling it
+
+
+def table(plan: Plan, head: str, patterns: Sequence[str], line: Callable[..., str]) -> list[str]:
+    """A line for each pattern and side."""
+    rows = [f"  {'pattern':12} {'kernel':10} {head}"]
+    for pattern in patterns:
+        for side in plan.sides:
+            first = pattern if side is plan.sides[0] else ""
+            rows.append(f"  {first:12} {side.name:10} {line(pattern, side)}".rstrip())
+    return rows
+
+
+def verdict(goal: str, met: bool) -> str:
+    return f"goal {goal}: {'met' if met else 'missed'}"
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """The median (lowest…highest)."""
+    low, high = (f"{value:.{digits}f}" for value in (min(values), max(values)))
+    return f"{median(values):.{digits}f} ({low}…{high})"
+
+
+def accuracy_part(plan: Plan) -> list[str]:
+    """Measure and tell the accuracy."""
+    part = Part("accuracy", "record", plan.patterns, plan.runs, plan.seconds)
+    measure(plan, part)
+    results = {
+        (pattern, side): scores(side, part, pattern)
+        for pattern in plan.patterns
+        for side in plan.sides
+    }
+    f1 = {key: median(result.f1 for result in runs) for key, runs in results.items()}
+
+    def line(pattern: str, side: Side) -> str:
+        runs = results[pattern, side]
+        middle = [
+            median(getattr(result, name) for result in runs)
+            for name in ("precision", "recall", "regions")
+        ]
+        text = "{} {:11.3f} {:8.3f} {:9.0f}".format(spread([r.f1 for r in runs], 3), *middle)
+        return "  ".join([text, *goals(pattern, side)])
+
+    def goals(pattern: str, side: Side) -> list[str]:
+        if side is plan.measure:
+            return []
+        least = f1[pattern, plan.measure]
+        told = [verdict(f"{plan.measure.name}'s", f1[pattern, side] >= least)]
+        if goal := F1_GOALS.get(pattern):
+            told.append(verdict(f"{goal:.2f}", f1[pattern, side] >= goal))
+        return ["; ".join(told)]
+
+    return [
+        f"accuracy: medians of {plan.runs} runs of {plan.seconds} s",
+        *table(plan, f"{'F1':19}   precision   recall   regions", plan.patterns, line),
+    ]
+
+
+def _costs(plan: Plan, part: Part) -> dict[tuple[str, Side], list[Cost]]:
+    return {
+        (pattern, side): [cost(side, part, pattern, n + 1) for n in range(part.runs)]
+        for pattern in part.patterns
+        for side in plan.sides
+    }
+
+
+def _cost_line(plan: Plan, costs: dict[tuple[str, Side], list[Cost]]) -> Callable[..., str]:
+    ms = {key: median(run.ms for run in runs) for key, runs in costs.items()}
+
+    def line(pattern: str, side: Side) -> str:
+        runs = costs[pattern, side]
+        ratio = ms[pattern, side] / ms[pattern, plan.measure]
+        share = "" if side is plan.measure else f"{ratio:.2f}"
+        speed = median(run.speed for run in runs)
+        text = f"{spread([run.ms for run in runs], 0):18} {share:>5} {speed:8.1%}"
+        if side is plan.measure:
+            return text
+        return f"{text}  {verdict(f'{COST_GOAL:g} of {plan.measure.name}', ratio <= COST_GOAL)}"
+
+    return line
+
+
+FOUND_WIDTH = 24
+COST_HEAD = f"{'ms':18} ratio workload"
+
+
+def cost_part(plan: Plan) -> list[str]:
+    """Measure and tell the cost."""
+    part = Part("cost", "cost", plan.patterns, plan.runs, COST_S)
+    measure(plan, part)
+    costs = _costs(plan, part)
+    return [
+        f"cost: the kdamond's CPU time in {COST_S} s, the workload's speed of that unmonitored; "
+        f"medians of {part.runs} runs",
+        *table(plan, COST_HEAD, plan.patterns, _cost_line(plan, costs)),
+    ]
+
+
+def scale_part(plan: Plan) -> list[str]:
+    """Measure and tell how cost and accuracy change with the size of what is monitored."""
+    part = Part("scale-cost", "cost", SCALE, plan.runs, COST_S)
+    finding = Part("scale", "find", SCALE, plan.runs, plan.seconds)
+    measure(plan, part)
+    measure(plan, finding)
+    cost_line = _cost_line(plan, _costs(plan, part))
+
+    def line(pattern: str, side: Side) -> str:
+        pairs = [compared(side, finding, pattern, n + 1) for n in range(plan.runs)]
+        regions = median(score(*pair).regions for pair in pairs)
+        found = [seconds for pair in pairs if (seconds := found_after(*pair)) is not None]
+        text = spread(found, 1) if found else "never"
+        if 0 < len(found) < plan.runs:
+            text += f", {len(found)} of {plan.runs}"
+        return f"{regions:7.0f}   {text:{FOUND_WIDTH}} {cost_line(pattern, side)}"
+
+    return [
+        f"scale: medians of {plan.runs} runs of {plan.seconds} s: regions, seconds until all spots "
+        "are seen at once, cost",
+        *table(plan, f"{'regions':7}   {'found after':{FOUND_WIDTH}} {COST_HEAD}", SCALE, line),
+    ]
+
+
+def header(plan: Plan) -> str:
+    """Which kernels these are."""
+    told = []
+    for side in plan.sides:
+        paths = (FOLDER / side.name).glob("*/release")
+        path = max(paths, key=lambda path: path.stat().st_mtime)
+        told.append(f"{side.name}: Linux {path.read_text()}")
+    return "; ".join(told)
+
+
+# The command line
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="lab/bench accuracy",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    switch = argparse.BooleanOptionalAction
+    add("--kernel", action="append", metavar="NAME", choices=list(kernels.KERNELS),
+        help=f"repeatable, the last is the measure (default: {', '.join(KERNELS)})")  # fmt: skip
+    add("--pattern", action="append", metavar="NAME", choices=PATTERNS,
+        help=f"repeatable (default: {', '.join(PATTERNS)})")  # fmt: skip
+    add("--runs", type=_positive, default=3, metavar="N", help="recordings of each (default: 3)")
+    add("--seconds", type=_positive, default=20, metavar="N", help="of each (default: 20)")
+    add("--accuracy", action=switch, default=True, help="measure accuracy (default)")
+    add("--cost", action=switch, default=True, help="measure cost (default)")
+    add("--scale", action=switch, default=False, help="measure scale (takes as long again)")
+    add("--side-by-side", action=switch, default=True, help="two guests at a time (default)")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> int:
+    """lab/bench accuracy."""
+    options = _parse(argv)
+    plan = Plan(
+        sides(options.kernel or KERNELS),
+        tuple(options.pattern or PATTERNS),
+        options.runs,
+        options.seconds,
+        options.side_by_side,
+    )
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # As an exception, so that the guests end too.
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    for side in plan.sides:
+        kernels.image(side.kernel)
+    parts = [
+        part
+        for part, is_wanted in (
+            (accuracy_part, options.accuracy),
+            (cost_part, options.cost),
+            (scale_part, options.scale),
+        )
+        if is_wanted
+    ]
+    lines: list[str] = []
+    for part in parts:
+        lines += ["", *part(plan)]
+        # Each part when it is there: the next takes a while, and may fail.
+        TABLES.write_text("\n".join([header(plan), *lines]) + "\n")
+    print(TABLES.read_text(), end="")
+    return 0

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernel source that ours and upstream are built from: Debian 13's, or one of the user's own.
+
+Debian's source, and a tarball, unpack to CACHE/sources/NAME-DIGEST: what is there is complete and
+never changes. A tree that KERNEL_SRC names is the user's, who may change it at any time; the lab
+does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import debian
+from lab.common import LabError, cache_dir, locked, progress
+
+PACKAGE = "linux-source-6.12"
+"""The package's name stays for the life of Debian 13, and with it the series."""
+SUITE = "trixie"
+
+PARTS = ("Makefile", "Kconfig", "scripts/kconfig", "mm/Kconfig", "arch/x86/Makefile")
+"""What every kernel tree has."""
+BUILT = (".config", "include/config", "arch/x86/include/generated")
+"""What a build in a tree leaves there; kbuild then refuses to build from it elsewhere."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kernel source tree, which nobody may write to."""
+
+    path: Path
+    identity: str
+    """Differs where the source is another one. Not every change of a user's tree is another."""
+    fixed: bool
+    """It lies in the cache and never changes: trees may share its files by hard links."""
+
+    def version(self) -> str:
+        """The version of the kernel, as its Makefile has it: 6.12.117."""
+        text = (self.path / "Makefile").read_text()
+        numbers = (
+            re.search(rf"^{name} = (\d+)$", text, re.MULTILINE)
+            for name in ("VERSION", "PATCHLEVEL", "SUBLEVEL")
+        )
+        return ".".join(number[1] for number in numbers if number)
+
+
+def kernel_source(*, update: bool = False) -> Source:
+    """The source to build kernels from; fetched when it is not there, or when `update` asks."""
+    if own := os.environ.get("KERNEL_SRC"):
+        return _own(Path(own).absolute())
+    sources = _sources()
+    current = sources / PACKAGE
+    with locked(sources / ".lock"):
+        if update or not (current / "Makefile").exists():
+            new = sources / f".{PACKAGE}.new"
+            new.unlink(missing_ok=True)
+            new.symlink_to(_unpack(_package_tarball(update=update)).name)
+            new.replace(current)
+    path = current.resolve()
+    return Source(path, path.name, fixed=True)
+
+
+def _sources() -> Path:
+    path = cache_dir() / "sources"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def _own(path: Path) -> Source:
+    """The source that KERNEL_SRC names."""
+    if path.is_file():
+        sources = _sources()
+        with locked(sources / ".lock"):
+            tree = _unpack(path)
+        return Source(tree, tree.name, fixed=True)
+    _check(path, f"KERNEL_SRC {path}")
+    for name in BUILT:
+        if (path / name).exists():
+            raise LabError(
+                f"KERNEL_SRC {path} holds a build ({name}): give a clean tree, "
+                f"which 'git -C {path} worktree add DIR' makes, or a tarball"
+            )
+    return Source(path, str(path), fixed=False)
+
+
+def _check(path: Path, what: str) -> None:
+    for name in PARTS:
+        if not (path / name).exists():
+            raise LabError(f"{what} is no kernel source: it has no {name}")
+
+
+def _package_tarball(*, update: bool) -> Path:
+    """The tarball of Debian's package, from what was unpacked before if that will do."""
+    pattern = f"{PACKAGE}_*/usr/src/{PACKAGE}.tar.*"
+    known = [] if update else list((cache_dir() / "packages").glob(pattern))
+    if not known:
+        apt = debian.apt_of_suite(SUITE)
+        apt.update()
+        [root] = debian.fetch(apt, [PACKAGE])
+        known = list(root.glob(f"usr/src/{PACKAGE}.tar.*"))
+    if not known:
+        raise LabError(f"the package {PACKAGE} holds no source")
+    # dpkg keeps the times of the package's own build.
+    return max(known, key=lambda path: path.stat().st_mtime)
+
+
+def _unpack(tarball: Path) -> Path:
+    """Unpack a kernel's tarball into the cache; returns the tree."""
+    try:
+        with tarball.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise LabError(f"{tarball}: {error.strerror}") from None
+    tree = _sources() / f"{re.sub(r'[.]tar([.].*)?$', '', tarball.name)}-{digest[:16]}"
+    if tree.is_dir():
+        return tree
+    progress(f"unpacking {tarball.name} (half a minute)")
+    # A name of its own until it is whole: an interrupted run leaves no half source behind.
+    with _scratch(tree.parent) as directory:
+        done = subprocess.run(
+            ["tar", "-xf", str(tarball), "--no-same-owner"],
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
+        if done.returncode:
+            raise LabError(f"tar -xf {tarball}: {done.stderr.decode(errors='replace').strip()}")
+        tops = list(directory.iterdir())
+        top = tops[0] if len(tops) == 1 else directory
+        _check(top, str(tarball))
+        _write_protect(top)
+        top.rename(tree)
+    return tree
+
+
+def _write_protect(tree: Path) -> None:
+    """Take the write permission off all files: trees share them, and editors should notice."""
+    for directory, _, names in os.walk(tree):
+        for name in names:
+            path = Path(directory, name)
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode & 0o555)
+
+
+@contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix=".unpack-", dir=parent))
+    path.chmod(0o755)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
