@@ -210,6 +210,26 @@ static bool same_space(const struct damon_ctx *a, const struct damon_ctx *b)
 	return a->ops.id == b->ops.id && a->addr_unit == b->addr_unit;
 }
 
+/* What the target of @src was in @dst: of the same process, which may have several. */
+static struct damon_target *target_before(struct damon_ctx *dst, struct damon_ctx *src,
+					  const struct damon_target *new)
+{
+	struct damon_target *t;
+	unsigned int skip = 0;
+
+	damon_for_each_target(t, src) {
+		if (t == new)
+			break;
+		if (t->pid == new->pid)
+			skip++;
+	}
+	damon_for_each_target(t, dst) {
+		if (t->pid == new->pid && !skip--)
+			return t;
+	}
+	return NULL;
+}
+
 /* Have the targets of @src learn from those of @dst.  Leaves @dst as it is. */
 static int prepare_commit(struct damon_ctx *dst, struct damon_ctx *src)
 {
@@ -220,16 +240,13 @@ static int prepare_commit(struct damon_ctx *dst, struct damon_ctx *src)
 		return -EINVAL;
 	if (!same_space(dst, src))
 		return 0;
-	old = list_first_entry(&dst->adaptive_targets, struct damon_target, list);
 	damon_for_each_target(new, src) {
-		if (list_entry_is_head(old, &dst->adaptive_targets, list))
-			break;
-		if (new->pid == old->pid && new->nr_regions) {
-			err = damon_adopt_regions(new, old);
-			if (err)
-				return err;
-		}
-		old = list_next_entry(old, list);
+		old = target_before(dst, src, new);
+		if (!old || !new->nr_regions)
+			continue;
+		err = damon_adopt_regions(new, old);
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -239,17 +256,13 @@ static void apply_commit(struct damon_ctx *dst, struct damon_ctx *src)
 	struct damon_target *new, *old;
 	LIST_HEAD(old_targets);
 
-	old = list_first_entry(&dst->adaptive_targets, struct damon_target, list);
 	damon_for_each_target(new, src) {
-		if (!same_space(dst, src) ||
-		    list_entry_is_head(old, &dst->adaptive_targets, list))
-			break;
-		if (new->pid == old->pid && !new->nr_regions && !old->gone) {
-			swap(new->regions, old->regions);
-			swap(new->nr_regions, old->nr_regions);
-			swap(new->room, old->room);
-		}
-		old = list_next_entry(old, list);
+		old = same_space(dst, src) ? target_before(dst, src, new) : NULL;
+		if (!old || new->nr_regions || old->gone)
+			continue;
+		swap(new->regions, old->regions);
+		swap(new->nr_regions, old->nr_regions);
+		swap(new->room, old->room);
 	}
 	list_splice_init(&dst->adaptive_targets, &old_targets);
 	list_splice_init(&src->adaptive_targets, &dst->adaptive_targets);

@@ -30,9 +30,11 @@
 /* Likelihood ratios in 1024ths of a bit. */
 #define LIKELIHOOD_BITS	10
 /* Less does not tell two neighbouring runs of accessed slots apart, */
-#define GAIN_RUNS	2200
+#define GAIN_RUNS	4300
 /* two neighbouring regions, */
 #define GAIN_REGIONS	4300
+/* idle memory and memory that is accessed at times, which chance makes alike, */
+#define GAIN_IDLE	6000
 /* or the two sides of a cut in a region without clear edges. */
 #define GAIN_CUT	4300
 
@@ -47,6 +49,9 @@
 #define FEW_TRIES	2
 /* as if so many more of them had found nothing. */
 #define DOUBTS		2
+
+/* With fewer hits, memory may be a spot that was just found. */
+#define MIN_HITS_MIXED	3
 
 #define NR_XLOG2X	256
 
@@ -190,7 +195,17 @@ static unsigned int drop_noise(struct run *runs, unsigned int nr)
 	return nr;
 }
 
-/* Join accessed runs whose rates may well be the same. */
+/* Whether outcomes of which one side has no hit may still have the same rate. */
+static bool idle_by_chance(unsigned int hits_a, unsigned int tries_a,
+			   unsigned int hits_b, unsigned int tries_b)
+{
+	if (kind_of(hits_a, tries_a) + kind_of(hits_b, tries_b) != RUN_IDLE + RUN_MIXED)
+		return false;
+	return hits_a + hits_b >= MIN_HITS_MIXED &&
+	       likelihood_gain(hits_a, tries_a, hits_b, tries_b) < GAIN_IDLE;
+}
+
+/* Join runs whose rates may well be the same. */
 static unsigned int join_alike(struct run *runs, unsigned int nr)
 {
 	unsigned int i = 1;
@@ -198,9 +213,9 @@ static unsigned int join_alike(struct run *runs, unsigned int nr)
 	while (i < nr) {
 		const struct run *a = &runs[i - 1], *b = &runs[i];
 
-		if (is_accessed(a) && is_accessed(b) &&
-		    likelihood_gain(a->hits, a->tries, b->hits, b->tries) <
-		    GAIN_RUNS)
+		if ((is_accessed(a) && is_accessed(b) &&
+		     likelihood_gain(a->hits, a->tries, b->hits, b->tries) < GAIN_RUNS) ||
+		    idle_by_chance(a->hits, a->tries, b->hits, b->tries))
 			nr = join_runs(runs, nr, i - 1, 2);
 		else
 			i++;
@@ -339,7 +354,7 @@ unsigned int damon_cut_regions(const struct damon_region *from, unsigned int nr,
 				part->nr_accesses = rate_of(part->hits, part->tries,
 							    nr_runs > 1,
 							    rules->max_nr_accesses);
-			part->age = r->age + 1;
+			part->age = min(r->age, UINT_MAX - 1) + 1;
 			if (abs_diff(part->nr_accesses, r->nr_accesses) >
 			    rate_threshold(rules))
 				part->age = 0;
@@ -407,7 +422,7 @@ static bool are_alike(const struct damon_region *a, const struct damon_region *b
 			 guards(b, after, sz));
 	}
 	if (!a->hits || !b->hits)
-		return false;
+		return idle_by_chance(a->hits, a->tries, b->hits, b->tries);
 	return abs_diff(a->nr_accesses, b->nr_accesses) <= rate_threshold(rules) ||
 	       likelihood_gain(a->hits, a->tries, b->hits, b->tries) < GAIN_REGIONS;
 }
@@ -474,8 +489,8 @@ unsigned int damon_limit_regions(struct damon_region *regions, unsigned int nr,
 		nr = last + 1;
 		if (threshold >= rules->max_nr_accesses)
 			break;
-		threshold = min(threshold * 2 + rate_threshold(rules),
-				rules->max_nr_accesses);
+		threshold = min((u64)threshold * 2 + rate_threshold(rules),
+				(u64)rules->max_nr_accesses);
 	}
 	return nr;
 }
@@ -511,7 +526,8 @@ unsigned int damon_split_large(const struct damon_region *from, unsigned int nr,
 				part->ar.start = to[nr_to - 2].ar.end;
 			if (j < parts - 1)
 				part->ar.end = part->ar.start +
-					       (units / parts << rules->shift);
+					       ((units / parts + (j < units % parts)) <<
+						rules->shift);
 		}
 	}
 	return nr_to;
@@ -586,12 +602,11 @@ static unsigned long address_in_slot(const struct damon_region *r,
 {
 	unsigned long start = slot_start(r, slot, shift);
 	unsigned long units = (slot_start(r, slot + 1, shift) - start) >> shift;
-	u32 choices = min_t(unsigned long, units, U32_MAX);
 
-	if (choices < 2)
+	if (units < 2)
 		return start;
-	return start + ((unsigned long)reciprocal_scale(prandom_u32_state(random),
-							choices) << shift);
+	units = mul_u64_u32_shr(units, prandom_u32_state(random), 32);
+	return start + (units << shift);
 }
 
 /**
