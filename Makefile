@@ -12,9 +12,12 @@ VENV_SYSTEM := build/venv-system
 KERNEL ?= debian
 CMD ?= perf damon status
 GUESTS := guest-commands guest-errors guest-truth
+# What is tested on the kernel built from kernel/, whatever KERNEL is.
+OURS := ours-commands ours-kernel
+PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
 
-.PHONY: help setup demo test test-unit test-guest $(GUESTS) lint guest bench man install uninstall clean
-.PHONY: kernel kunit check-kernel patches
+.PHONY: help setup demo test test-unit test-guest $(GUESTS) $(OURS) lint guest bench man install uninstall
+.PHONY: clean kernel kunit check-kernel patches
 
 help:
 	@echo 'make demo      record and report a real program, in a guest (installs what it needs)'
@@ -35,7 +38,7 @@ setup:
 demo: setup
 	lab/demo
 
-test: setup lint test-unit test-guest
+test: setup lint test-unit kunit test-guest
 
 # The same tests on the newest libraries and on the distribution's own.
 test-unit: setup $(VENV_SYSTEM)/done
@@ -46,12 +49,15 @@ test-unit: setup $(VENV_SYSTEM)/done
 test-guest: setup $(VENV_SYSTEM)/done
 	lab/workload --list >/dev/null
 	lab/package redis-server redis-tools >/dev/null
-	+$(MAKE) --no-print-directory -j2 -Otarget $(GUESTS)
+	lab/kernel ours >/dev/null
+	+$(MAKE) --no-print-directory -j2 -Otarget $(GUESTS) $(OURS)
 
 $(GUESTS): guest-%:
 	lab/guest --kernel $(KERNEL) --memory 3G --timeout 45m -- \
-		env REDIS="$$(lab/package redis-server redis-tools)" \
-		$(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider $(ARGS) tests/guest/$*
+		env REDIS="$$(lab/package redis-server redis-tools)" $(PYTEST_IN_GUEST) tests/guest/$*
+
+$(OURS): ours-%:
+	lab/guest --kernel ours --memory 3G --timeout 45m -- $(PYTEST_IN_GUEST) tests/guest/$*
 
 lint: setup $(MAN)
 	$(VENV)/bin/ruff check --quiet
