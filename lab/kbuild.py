@@ -327,20 +327,22 @@ def _follow(output: IO[bytes], log: IO[bytes], what: str) -> None:
     begin = time.monotonic()
     told = begin
     compiled = 0
-    for line in output:
-        log.write(line)
-        if not what or not re.match(rb"  (CC|AS|CHECK) ", line):
-            continue
-        compiled += 1
-        if compiled == 1 and not terminal:
-            progress(f"{what} (minutes, when most of it is new)")
-        if terminal and (now := time.monotonic()) > told + 0.2:
-            told = now
-            seconds = int(now - begin)
-            text = f"{what}: {compiled} files, {seconds // 60}:{seconds % 60:02} min"
-            print(f"\r\033[Klab: {text}", end="", file=sys.stderr, flush=True)
-    if terminal and told > begin:
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    try:
+        for line in output:
+            log.write(line)
+            if not what or not re.match(rb"  (CC|AS|CHECK) ", line):
+                continue
+            compiled += 1
+            if compiled == 1 and not terminal:
+                progress(f"{what} (minutes, when most of it is new)")
+            if terminal and (now := time.monotonic()) > told + 0.2:
+                told = now
+                seconds = int(now - begin)
+                text = f"{what}: {compiled} files, {seconds // 60}:{seconds % 60:02} min"
+                print(f"\r\033[Klab: {text}", end="", file=sys.stderr, flush=True)
+    finally:
+        if told > begin:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def first_errors(log: Path, start: int = 0) -> list[str]:

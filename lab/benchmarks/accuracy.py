@@ -6,7 +6,8 @@ accuracy  Each workload is recorded by perf damon record, with default attribute
           the samples saw an access) is compared with what the workload touched, in bytes times
           seconds. Nothing is left out for warming up; but monitoring has run for as long as perf
           takes to begin, one or two seconds. Only the workload's own mappings count: program text,
-          stack and libc may be hot as well, so hot regions there are not taken for errors.
+          stack and libc may be hot as well, so hot regions there are not taken for errors. Other
+          work on the machine spoils this; --instruction-clock does not mind (one CPU, slower).
 cost      CPU time of the kdamond in 10 s, after 2 s of warming up, with nobody recording, by the
           instruction clock; and the workload's speed, in percent of what it is unmonitored. That
           clock is exact, but where DAMON splits is random: one kernel's runs differ by a quarter.
@@ -21,20 +22,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from types import FrameType
 
 from lab import kernels
+from lab.benchmarks import guests
+from lab.benchmarks.guests import Side
 from lab.benchmarks.score import Score, found_after, score
-from lab.common import BUILD, CHECKOUT, LabError
+from lab.common import BUILD, CHECKOUT, LabError, compile_python, setup
 from lab.workloads import truth
+from lab.workloads.build import build
 
 sys.path.insert(0, str(CHECKOUT / "python"))
 
@@ -42,6 +44,7 @@ import perf_damon
 from perf_damon.parameters import Attributes
 from perf_damon.recording import Target
 
+IN_GUEST = Path(__file__).with_name("accuracy_guest.py")
 FOLDER = BUILD / "bench" / "accuracy"
 TABLES = BUILD / "bench" / "accuracy.txt"
 PATTERNS = ("stairs", "zigzag", "needle", "scatter", "hopper")
@@ -61,22 +64,6 @@ SHORT = 0.9
 BOOT_S = 300
 RUN_S = 300
 """What a run may take beyond its seconds: populating memory, starting perf, a slow clock."""
-GUEST_LIMIT = "99h"
-"""The instruction clock jumps when a guest waits for its disk: no clock to set a limit by."""
-POLL_S = 0.2
-
-
-@dataclass(frozen=True)
-class Side:
-    """A kernel that is measured."""
-
-    name: str
-    """Unique: the kernel's, and a number where it is there twice."""
-    kernel: str
-
-    def folder(self, part: str) -> Path:
-        """Where a guest's raw results are kept."""
-        return FOLDER / self.name / part
 
 
 @dataclass(frozen=True)
@@ -88,31 +75,16 @@ class Plan:
     runs: int
     seconds: int
     side_by_side: bool
+    exact: bool
+    """Record by the instruction clock, too."""
+
+    @property
+    def clock(self) -> str:
+        return " by the instruction clock" if self.exact else ""
 
     @property
     def measure(self) -> Side:
         return self.sides[-1]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What monitoring took."""
-
-    ms: float
-    """CPU time of the kdamond in COST_S."""
-    speed: float
-    """The workload's, 1 where it is not slowed."""
-
-
-def sides(names: Sequence[str]) -> tuple[Side, ...]:
-    """A side for each kernel; the same kernel twice shows how much chance there is."""
-    return tuple(
-        Side(name if name not in names[:i] else f"{name}-{names[:i].count(name) + 1}", name)
-        for i, name in enumerate(names)
-    )
-
-
-# Measuring
 
 
 @dataclass(frozen=True)
@@ -131,50 +103,26 @@ class Part:
         return BOOT_S + self.runs * len(self.patterns) * (self.seconds + RUN_S)
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What monitoring took."""
+
+    ms: float
+    """CPU time of the kdamond in COST_S."""
+    speed: float
+    """The workload's, 1 where it is not slowed."""
+
+
 def measure(plan: Plan, part: Part) -> None:
     """Do a part on every side; raises LabError."""
-    at_once = 2 if plan.side_by_side else 1
-    for i in range(0, len(plan.sides), at_once):
-        running: list[tuple[Side, subprocess.Popen]] = []
-        try:
-            for side in plan.sides[i : i + at_once]:
-                command = _guest_command(side, part)
-                running.append((side, subprocess.Popen(command, stdout=sys.stderr)))
-            _wait(running, part)
-        finally:
-            for _, process in running:
-                process.terminate()
-            for _, process in running:
-                process.wait()
 
+    def command(side: Side, out: Path) -> list[object]:
+        words = (part.what, side.name, out, part.seconds, part.runs, *part.patterns)
+        return ["/usr/bin/python3", IN_GUEST, *words]
 
-def _guest_command(side: Side, part: Part) -> list[str]:
-    out = side.folder(part.name)
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    clock = ["--instruction-clock"] if part.what == "cost" else ["--cpus", "2"]
-    return [
-        str(CHECKOUT / "lab" / "guest"), "--kernel", side.kernel, *clock, "--memory", MEMORY,
-        "--timeout", GUEST_LIMIT, "--out", str(out), "--",
-        "/usr/bin/python3", str(Path(__file__).with_name("accuracy_guest.py")),
-        part.what, side.name, str(out), str(part.seconds), str(part.runs), *part.patterns,
-    ]  # fmt: skip
-
-
-def _wait(running: list[tuple[Side, subprocess.Popen]], part: Part) -> None:
-    """Until all have ended well, or one has not."""
-    left = dict(running)
-    deadline = time.monotonic() + part.limit_s
-    while left:
-        if time.monotonic() > deadline:
-            raise LabError(f"{part.name} has taken {part.limit_s} s and was ended")
-        for side, process in list(left.items()):
-            status = process.poll()
-            if status is not None:
-                del left[side]
-            if status:
-                raise LabError(f"{part.name} on kernel {side.name} failed with status {status}")
-        time.sleep(POLL_S)
+    exact = plan.exact or part.what == "cost"
+    job = guests.Job(command, part.name, exact, MEMORY, part.limit_s)
+    guests.run(job, plan.sides, side_by_side=plan.side_by_side)
 
 
 # Reading what was measured
@@ -182,7 +130,7 @@ def _wait(running: list[tuple[Side, subprocess.Popen]], part: Part) -> None:
 
 def compared(side: Side, part: Part, pattern: str, number: int) -> tuple[Target, truth.Process]:
     """A recording's target and what its process did; raises LabError."""
-    path = side.folder(part.name) / f"{pattern}.{number}.perf.data"
+    path = (side.folder / part.name) / f"{pattern}.{number}.perf.data"
     [process] = truth.read(path.with_name(f"{pattern}.{number}.truth")).values()
     recording = perf_damon.open(path)
     if len(recording.targets) != 1 or recording.losses:
@@ -206,7 +154,7 @@ def scores(side: Side, part: Part, pattern: str) -> list[Score]:
 
 def cost(side: Side, part: Part, pattern: str, number: int) -> Cost:
     """What monitoring took in one run."""
-    path = side.folder(part.name) / f"{pattern}.{number}.json"
+    path = (side.folder / part.name) / f"{pattern}.{number}.json"
     figures = json.loads(path.read_text())
     monitored = _speed(path.with_suffix(".truth"), figures)
     alone = _speed(path.with_suffix(".alone.truth"), figures["alone"])
@@ -279,7 +227,7 @@ def accuracy_part(plan: Plan) -> list[str]:
         return ["; ".join(told)]
 
     return [
-        f"accuracy: medians of {plan.runs} runs of {plan.seconds} s",
+        f"accuracy: medians of {plan.runs} runs of {plan.seconds} s" + plan.clock,
         *table(plan, f"{'F1':19}   precision   recall   regions", plan.patterns, line),
     ]
 
@@ -342,8 +290,8 @@ def scale_part(plan: Plan) -> list[str]:
         return f"{regions:7.0f}   {text:{FOUND_WIDTH}} {cost_line(pattern, side)}"
 
     return [
-        f"scale: medians of {plan.runs} runs of {plan.seconds} s: regions, seconds until all spots "
-        "are seen at once, cost",
+        f"scale: medians of {plan.runs} runs of {plan.seconds} s{plan.clock}: regions, seconds "
+        "until all spots are seen at once, cost",
         *table(plan, f"{'regions':7}   {'found after':{FOUND_WIDTH}} {COST_HEAD}", SCALE, line),
     ]
 
@@ -352,7 +300,7 @@ def header(plan: Plan) -> str:
     """Which kernels these are."""
     told = []
     for side in plan.sides:
-        paths = (FOLDER / side.name).glob("*/release")
+        paths = side.folder.glob("*/release")
         path = max(paths, key=lambda path: path.stat().st_mtime)
         told.append(f"{side.name}: Linux {path.read_text()}")
     return "; ".join(told)
@@ -385,25 +333,32 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add("--accuracy", action=switch, default=True, help="measure accuracy (default)")
     add("--cost", action=switch, default=True, help="measure cost (default)")
     add("--scale", action=switch, default=False, help="measure scale (takes as long again)")
+    add("--instruction-clock", action="store_true", help="for recordings, too")
     add("--side-by-side", action=switch, default=True, help="two guests at a time (default)")
     return parser.parse_args(argv)
+
+
+def _on_signal(number: int, _frame: FrameType | None) -> None:
+    # An exception, so that the guests are ended too.
+    raise LabError(f"ended by {signal.Signals(number).name}")
 
 
 def main(argv: list[str]) -> int:
     """lab/bench accuracy."""
     options = _parse(argv)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _on_signal)
+    setup()
+    build()
+    compile_python()
     plan = Plan(
-        sides(options.kernel or KERNELS),
+        guests.sides(options.kernel or KERNELS, FOLDER),
         tuple(options.pattern or PATTERNS),
         options.runs,
         options.seconds,
         options.side_by_side,
+        options.instruction_clock,
     )
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # As an exception, so that the guests end too.
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
-    for side in plan.sides:
-        kernels.image(side.kernel)
     parts = [
         part
         for part, is_wanted in (

@@ -39,6 +39,7 @@ class Signalled(BaseException):
 
 _held = 0
 _waiting: int | None = None
+_raised = False
 
 
 def catch_all(handler: Callable[[int, FrameType | None], None] | None = None) -> None:
@@ -76,12 +77,30 @@ def held() -> Iterator[None]:
         _held -= 1
     if _held == 0 and _waiting is not None:
         number, _waiting = _waiting, None
-        raise Signalled(number)
+        _raise(number)
+
+
+def rearm() -> None:
+    """All has been undone after a Signalled: the next signal shall raise one as well.
+
+    Until then none does. A closed terminal, for one, sends several, and the second must not come
+    between the first one's exception and its handler.
+    """
+    global _raised
+    _raised = False
 
 
 def _arrived(number: int, _frame: FrameType | None) -> None:
     global _waiting
+    if _raised:
+        return
     if _held:
         _waiting = number
     else:
-        raise Signalled(number)
+        _raise(number)
+
+
+def _raise(number: int) -> None:
+    global _raised
+    _raised = True
+    raise Signalled(number)

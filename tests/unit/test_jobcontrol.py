@@ -65,9 +65,10 @@ def shell(tmp_path: Path, log: Path) -> Iterator[Shell]:
 
 
 def wait_for(log: Path, text: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not (log.exists() and text in log.read_text()):
-        assert time.monotonic() < deadline, f"{log} never said {text!r}"
+        said = log.read_text() if log.exists() else "nothing"
+        assert time.monotonic() < deadline, f"{log} never said {text!r}, but {said!r}"
         time.sleep(0.02)
 
 

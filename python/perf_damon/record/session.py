@@ -59,6 +59,7 @@ class Session:
                 code = self._run(undo)
         except signals.Signalled as signalled:
             interrupted = signalled
+            signals.rearm()
         if self.perf_said:
             self._report()
         if interrupted is not None:

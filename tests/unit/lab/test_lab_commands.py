@@ -96,10 +96,16 @@ def test_output_and_status_come_through_and_nothing_stays(fake_vng, tmp_path):
 
 def gone(pid):
     """No such process, or one that is dead and waits for its parent to take notice."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return True
+        if stat.rpartition(")")[2].split()[0] in "ZX":
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def test_the_command_keeps_its_words(fake_vng):
