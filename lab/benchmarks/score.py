@@ -44,6 +44,8 @@ class Score:
     """What was hot and recorded as hot."""
     seconds: float
     """Length of the aggregations that were compared."""
+    aggregations: int
+    """How many these were."""
     regions: float
     """Mean number of regions."""
 
@@ -61,6 +63,11 @@ class Score:
     def f1(self) -> float:
         """Harmonic mean of precision and recall."""
         return 2 * self.both / (self.real + self.recorded) if self.real + self.recorded else 0.0
+
+    @property
+    def aggregation_ms(self) -> float:
+        """Mean length of an aggregation: longer than asked for where the kdamond had to wait."""
+        return self.seconds / self.aggregations * 1000 if self.aggregations else 0.0
 
 
 class Snapshot(NamedTuple):
@@ -97,14 +104,16 @@ def snapshots(target: Target, process: Process) -> Iterator[Snapshot]:
 def score(target: Target, process: Process) -> Score:
     """Compare a target of a recording with what its process did."""
     real = recorded = both = seconds = 0.0
+    aggregations = 0
     for snapshot in snapshots(target, process):
         real += size(snapshot.real) * snapshot.seconds
         recorded += size(snapshot.recorded) * snapshot.seconds
         both += size(shared(snapshot.recorded, snapshot.real)) * snapshot.seconds
         seconds += snapshot.seconds
+        aggregations += 1
     nr_snapshots = target.nr_snapshots
     regions = len(target.regions) / nr_snapshots if nr_snapshots else 0.0
-    return Score(real, recorded, both, seconds, regions)
+    return Score(real, recorded, both, seconds, aggregations, regions)
 
 
 def found_after(target: Target, process: Process) -> float | None:

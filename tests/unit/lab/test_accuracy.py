@@ -83,7 +83,7 @@ def test_a_job_that_takes_too_long_is_ended(plan, monkeypatch):
 
 
 def score_of(f1):
-    return Score(real=1, recorded=1, both=f1, seconds=20, regions=40)
+    return Score(real=1, recorded=1, both=f1, seconds=20, aggregations=160, regions=40)
 
 
 def test_accuracy_is_a_median_against_the_last_kernels(plan, monkeypatch):
@@ -101,6 +101,7 @@ def test_accuracy_is_a_median_against_the_last_kernels(plan, monkeypatch):
     )
     _, _, ours, upstream, hopper, _ = accuracy.accuracy_part(plan)
     assert ours.split()[:4] == ["stairs", "ours", "0.970", "(0.100…0.990)"]
+    assert ours.split()[6:9] == ["40", "125", "ms"]
     assert ours.endswith("goal upstream's: met")
     assert upstream.split()[:2] == ["upstream", "0.960"]
     assert "goal" not in upstream

@@ -94,6 +94,7 @@ def test_a_longer_aggregation_weighs_more():
     hot = [(110 * MB, 120 * MB, HOT)]
     result = scored([(1000, hot), (1300, hot), (1400, [(110 * MB, 120 * MB, COLD)])], STEADY)
     assert result.recall == pytest.approx(0.4 / 0.5)
+    assert result.aggregation_ms == pytest.approx(500 / 3)
 
 
 def test_what_was_recorded_before_and_after_the_pattern_does_not_count():
