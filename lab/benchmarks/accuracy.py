@@ -208,7 +208,7 @@ def accuracy_part(plan: Plan) -> list[str]:
         for pattern in plan.patterns
         for side in plan.sides
     }
-    f1 = {key: median(result.f1 for result in runs) for key, runs in results.items()}
+    medians = {key: median(result.f1 for result in runs) for key, runs in results.items()}
 
     def line(pattern: str, side: Side) -> str:
         runs = results[pattern, side]
@@ -216,18 +216,17 @@ def accuracy_part(plan: Plan) -> list[str]:
             median(getattr(result, name) for result in runs)
             for name in ("precision", "recall", "regions", "aggregation_ms")
         ]
-        text = "{} {:11.3f} {:8.3f} {:9.0f} {:9.0f} ms".format(
-            spread([r.f1 for r in runs], 3), *middle
-        )
-        return "  ".join([text, *goals(pattern, side)])
+        figures = "{:11.3f} {:8.3f} {:9.0f} {:9.0f} ms".format(*middle)
+        f1 = spread([result.f1 for result in runs], 3)
+        return "  ".join([f"{f1} {figures}", *goals(pattern, side)])
 
     def goals(pattern: str, side: Side) -> list[str]:
         if side is plan.measure:
             return []
-        least = f1[pattern, plan.measure]
-        told = [verdict(f"{plan.measure.name}'s", f1[pattern, side] >= least)]
+        f1, least = medians[pattern, side], medians[pattern, plan.measure]
+        told = [verdict(f"{plan.measure.name}'s", f1 >= least)]
         if goal := F1_GOALS.get(pattern):
-            told.append(verdict(f"{goal:.2f}", f1[pattern, side] >= goal))
+            told.append(verdict(f"{goal:.2f}", f1 >= goal))
         return ["; ".join(told)]
 
     return [
@@ -332,11 +331,17 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help=f"repeatable, the last is the measure (default: {', '.join(KERNELS)})")  # fmt: skip
     add("--pattern", action="append", metavar="NAME", choices=PATTERNS,
         help=f"repeatable (default: {', '.join(PATTERNS)})")  # fmt: skip
-    add("--runs", type=_positive, default=3, metavar="N", help="recordings of each (default: 3)")
-    add("--seconds", type=_positive, default=20, metavar="N", help="of each (default: 20)")
+    add("--runs", type=_positive, default=3, metavar="N", help="of each (default: 3)")
+    add(
+        "--seconds",
+        type=_positive,
+        default=20,
+        metavar="N",
+        help="of a recording (default: 20)",
+    )
     add("--accuracy", action=switch, default=True, help="measure accuracy (default)")
     add("--cost", action=switch, default=True, help="measure cost (default)")
-    add("--scale", action=switch, default=False, help="measure scale (takes as long again)")
+    add("--scale", action=switch, default=False, help="measure scale")
     add("--instruction-clock", action="store_true", help="for recordings, too")
     add("--side-by-side", action=switch, default=True, help="two guests at a time (default)")
     return parser.parse_args(argv)

@@ -145,6 +145,21 @@ def test_cost_is_a_ratio_to_the_last_kernels(plan, monkeypatch):
     assert upstream.split() == ["upstream", "500", "(450…2500)", "90.0%"]
 
 
+def test_scale_tells_how_often_the_spots_were_found(plan, monkeypatch):
+    found = {"ours": [0.4, 0.3, 0.5], "upstream": [None, 2.0, None]}
+    monkeypatch.setattr(accuracy, "measure", lambda plan, part: None)
+    monkeypatch.setattr(accuracy, "cost", lambda side, *_: accuracy.Cost(100, 0.9))
+    monkeypatch.setattr(
+        accuracy, "compared", lambda side, part, pattern, number: (side.name, number - 1)
+    )
+    monkeypatch.setattr(accuracy, "score", lambda *_: score_of(1))
+    monkeypatch.setattr(accuracy, "found_after", lambda name, i: found[name][i])
+    _, _, ours, upstream, *others = accuracy.scale_part(plan)
+    assert len(others) == 2 * (len(accuracy.SCALE) - 1)
+    assert ours.split()[:5] == ["sparse-100m", "ours", "40", "0.4", "(0.3…0.5)"]
+    assert upstream.split()[:6] == ["upstream", "40", "2.0", "(2.0…2.0),", "1", "of"]
+
+
 def test_a_recording_that_ended_early_is_an_error(plan, monkeypatch):
     monkeypatch.setattr(accuracy, "compared", lambda *_: ())
     monkeypatch.setattr(accuracy, "score", lambda: score_of(1))
