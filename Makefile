@@ -17,7 +17,7 @@ OURS := ours-commands ours-kernel
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
 
 .PHONY: help setup demo test test-unit test-guest $(GUESTS) $(OURS) lint guest bench man install uninstall
-.PHONY: clean kernel kunit check-kernel patches
+.PHONY: clean kernel kunit check-kernel patches test-patches
 
 help:
 	@echo 'make demo      record and report a real program, in a guest (installs what it needs)'
@@ -38,7 +38,7 @@ setup:
 demo: setup
 	lab/demo
 
-test: setup lint test-unit kunit test-guest
+test: setup lint test-unit kunit check-kernel test-patches test-guest
 
 # The same tests on the newest libraries and on the distribution's own.
 test-unit: setup $(VENV_SYSTEM)/done
@@ -86,6 +86,11 @@ check-kernel: setup
 
 patches: setup
 	lab/patches --verify
+
+# Whose the patches are does not matter for that.
+test-patches: setup
+	GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=test \
+		GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=test@localhost lab/patches --verify >/dev/null
 
 bench: setup
 	lab/bench report

@@ -28,7 +28,7 @@ struct entry {
 	unsigned long size;
 	pmd_t *pmd;
 	pte_t *pte;		/* NULL for an entry of the PMD level */
-	spinlock_t *ptl;
+	spinlock_t *ptl;	/* of @pmd, or of @pte */
 };
 
 static pmd_t *find_pmd(struct mm_struct *mm, unsigned long addr)
