@@ -248,7 +248,7 @@ struct damon_ctx {
 	struct list_head adaptive_targets;
 
 	struct task_struct *kdamond;
-	spinlock_t kdamond_lock;
+	spinlock_t kdamond_lock;	/* for kdamond and calls */
 
 /* private: the kdamond's, and core.c's */
 	struct list_head calls;

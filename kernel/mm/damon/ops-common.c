@@ -152,7 +152,7 @@ static void unlock_huge_entry(struct vm_area_struct *vma, spinlock_t *ptl)
 static bool huge_young(struct vm_area_struct *vma, unsigned long addr)
 {
 	struct mm_struct *mm = vma->vm_mm;
-	spinlock_t *ptl;
+	spinlock_t *ptl;	/* of *ptep */
 	pte_t *ptep, pte;
 	bool young;
 
@@ -170,7 +170,7 @@ static void huge_mkold(struct vm_area_struct *vma, unsigned long addr)
 {
 	unsigned long size = huge_page_size(hstate_vma(vma));
 	struct mm_struct *mm = vma->vm_mm;
-	spinlock_t *ptl;
+	spinlock_t *ptl;	/* of *ptep */
 	pte_t *ptep, pte;
 	bool young;
 

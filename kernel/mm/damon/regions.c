@@ -423,6 +423,9 @@ static bool are_alike(const struct damon_region *a, const struct damon_region *b
 	}
 	if (!a->hits || !b->hits)
 		return idle_by_chance(a->hits, a->tries, b->hits, b->tries);
+	/* Too little is known of a new part: it would take cold memory along. */
+	if ((a->tries <= FEW_TRIES) != (b->tries <= FEW_TRIES))
+		return false;
 	return abs_diff(a->nr_accesses, b->nr_accesses) <= rate_threshold(rules) ||
 	       likelihood_gain(a->hits, a->tries, b->hits, b->tries) < GAIN_REGIONS;
 }

@@ -239,6 +239,39 @@ static void hot_spot_moves(struct kunit *test)
 	}
 }
 
+/* Every byte counts, in each interval: hot memory that moves on by its own size. */
+static void edges_of_what_moves(struct kunit *test)
+{
+	struct scene scene = { .sz = 800UL * SZ_1M, .nr_hot = 1, .missed_permille = 15 };
+	u64 seed, recall = 0, precision = 0, nr = 0;
+	unsigned int step, i;
+
+	for (seed = 1; seed <= NR_SEEDS; seed++) {
+		struct damon_sim *sim = begin_scene(test, &scene, seed);
+
+		for (step = 0; step < 10; step++) {
+			scene.hot[0].start = (696 + step * 10) * SZ_1M + seed * 61 * SZ_4K;
+			scene.hot[0].end = scene.hot[0].start + 10 * SZ_1M;
+			for (i = 0; i < 25; i++) {
+				struct score now;
+
+				if (!damon_sim_interval(sim))
+					return;
+				now = score(sim);
+				recall += now.recall;
+				precision += now.precision;
+				nr++;
+			}
+		}
+		damon_sim_free(sim);
+	}
+	recall = div64_u64(recall, nr);
+	precision = div64_u64(precision, nr);
+	kunit_info(test, "recall %llu, precision %llu\n", recall, precision);
+	KUNIT_EXPECT_GE(test, recall, 970);
+	KUNIT_EXPECT_GE(test, precision, 980);
+}
+
 /* Mean number of regions of such memory in so many intervals. */
 static unsigned int mean_nr_regions(struct kunit *test, struct scene *scene,
 				    unsigned int intervals)
@@ -346,6 +379,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(hot_10m_of_1500m),
 	KUNIT_CASE(hot_32_spots),
 	KUNIT_CASE(hot_spot_moves),
+	KUNIT_CASE(edges_of_what_moves),
 	KUNIT_CASE(idle_memory),
 	KUNIT_CASE(busy_memory),
 	KUNIT_CASE(warm_memory),
