@@ -387,6 +387,11 @@ static void absorb(struct damon_region *to, const struct damon_region *r,
 	to->ar.end = r->ar.end;
 }
 
+static bool is_uncertain(const struct damon_region *r)
+{
+	return r->tries <= FEW_TRIES;
+}
+
 static bool is_hot(const struct damon_region *r)
 {
 	return r->tries && r->hits * 2 >= r->tries;
@@ -424,7 +429,7 @@ static bool are_alike(const struct damon_region *a, const struct damon_region *b
 	if (!a->hits || !b->hits)
 		return idle_by_chance(a->hits, a->tries, b->hits, b->tries);
 	/* Too little is known of a new part: it would take cold memory along. */
-	if ((a->tries <= FEW_TRIES) != (b->tries <= FEW_TRIES))
+	if (is_uncertain(a) != is_uncertain(b))
 		return false;
 	return abs_diff(a->nr_accesses, b->nr_accesses) <= rate_threshold(rules) ||
 	       likelihood_gain(a->hits, a->tries, b->hits, b->tries) < GAIN_REGIONS;

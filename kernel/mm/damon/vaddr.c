@@ -13,14 +13,22 @@
 #include <linux/pid.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/task.h>
+#include <linux/sort.h>
 
 #include "ops-common.h"
 
 /* Look that often, by probes, whether somebody waits for the lock or the CPU. */
 #define PROBES_PER_HOLD		64
 
-/* A process has code and heap, then mapped files and memory, then the stack. */
-#define NR_RANGES		3
+/*
+ * A process has code and heap, then mapped files and memory, then the stack: the
+ * two largest gaps are between these.  There may be others that are large.
+ */
+#define NR_MAIN_GAPS		2
+#define NR_GAPS			15
+
+/* Compared with what is mapped, so large a part is not worth any samples. */
+#define GAP_SHARE		16
 
 /* A walk over mappings, from low addresses to high ones. */
 struct va_walk {
@@ -115,6 +123,49 @@ static bool va_sample(struct damon_ctx *ctx, struct damon_target *t,
 	return true;
 }
 
+/* The largest gaps between mappings. */
+struct gaps {
+	struct damon_addr_range gap[NR_GAPS];	/* the largest first, then empty ones */
+	struct damon_addr_range all;		/* from the first mapping to the last */
+	unsigned long mapped;
+};
+
+static unsigned long gap_size(const struct damon_addr_range *gap)
+{
+	return gap->end - gap->start;
+}
+
+static void find_gaps(struct mm_struct *mm, struct gaps *gaps)
+{
+	struct vm_area_struct *vma;
+	unsigned int i;
+
+	VMA_ITERATOR(vmi, mm, 0);
+	mmap_read_lock(mm);
+	for_each_vma(vmi, vma) {
+		struct damon_addr_range gap = { gaps->all.end, vma->vm_start };
+
+		if (!gaps->mapped)
+			gaps->all.start = gap.start = vma->vm_start;
+		gaps->mapped += vma->vm_end - vma->vm_start;
+		gaps->all.end = vma->vm_end;
+		/* The smallest drops out. */
+		for (i = NR_GAPS; i && gap_size(&gap) > gap_size(&gaps->gap[i - 1]); i--) {
+			if (i < NR_GAPS)
+				gaps->gap[i] = gaps->gap[i - 1];
+			gaps->gap[i - 1] = gap;
+		}
+	}
+	mmap_read_unlock(mm);
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct damon_addr_range *gap_a = a, *gap_b = b;
+
+	return gap_a->start < gap_b->start ? -1 : 1;
+}
+
 /*
  * Ranges that cover all mappings but not the largest gaps between them.
  *
@@ -122,46 +173,29 @@ static bool va_sample(struct damon_ctx *ctx, struct damon_target *t,
  */
 static unsigned int find_ranges(struct mm_struct *mm, struct damon_addr_range *ranges)
 {
-	struct damon_addr_range gaps[NR_RANGES - 1] = {};
-	struct vm_area_struct *vma;
-	unsigned long start = 0, end = 0;
+	struct gaps gaps = {};
 	unsigned int i, nr = 0;
-	bool any = false;
+	unsigned long start;
 
-	VMA_ITERATOR(vmi, mm, 0);
-	mmap_read_lock(mm);
-	for_each_vma(vmi, vma) {
-		struct damon_addr_range gap = { end, vma->vm_start };
-
-		if (!any)
-			start = vma->vm_start;
-		/* The gaps in order of size, the smallest drops out. */
-		for (i = 0; any && i < ARRAY_SIZE(gaps); i++) {
-			if (gap.end - gap.start > gaps[i].end - gaps[i].start)
-				swap(gap, gaps[i]);
-		}
-		any = true;
-		end = vma->vm_end;
-	}
-	mmap_read_unlock(mm);
-	if (!any)
+	find_gaps(mm, &gaps);
+	if (!gaps.mapped)
 		return 0;
-
-	if (gaps[0].start > gaps[1].start)
-		swap(gaps[0], gaps[1]);
-	for (i = 0; i < ARRAY_SIZE(gaps); i++) {
-		if (gaps[i].start == gaps[i].end)
-			continue;
-		ranges[nr++] = (struct damon_addr_range){ start, gaps[i].start };
-		start = gaps[i].end;
+	while (nr < NR_GAPS && gap_size(&gaps.gap[nr]) &&
+	       (nr < NR_MAIN_GAPS || gap_size(&gaps.gap[nr]) > gaps.mapped / GAP_SHARE))
+		nr++;
+	sort(gaps.gap, nr, sizeof(*gaps.gap), by_address, NULL);
+	start = gaps.all.start;
+	for (i = 0; i < nr; i++) {
+		ranges[i] = (struct damon_addr_range){ start, gaps.gap[i].start };
+		start = gaps.gap[i].end;
 	}
-	ranges[nr++] = (struct damon_addr_range){ start, end };
-	return nr;
+	ranges[nr] = (struct damon_addr_range){ start, gaps.all.end };
+	return nr + 1;
 }
 
 static void va_follow(struct damon_target *t)
 {
-	struct damon_addr_range ranges[NR_RANGES];
+	struct damon_addr_range ranges[NR_GAPS + 1];
 	struct mm_struct *mm = get_mm(t);
 	unsigned int nr;
 

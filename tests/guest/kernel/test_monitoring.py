@@ -7,6 +7,7 @@ measures it.
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import struct
@@ -125,12 +126,22 @@ def frames(pid: int, start: int, end: int) -> np.ndarray:
     return (entries[entries >> np.uint64(63) == 1] & np.uint64(2**55 - 1)).astype(np.int64)
 
 
-def test_physical_memory(here: Path) -> None:
-    size = 256 * MB
-    with toucher(size) as (pid, at):
-        target = recorded("-a", "--timeout", "10s")
-        hot = frames(pid, at + size // 4, at + size // 2) * mmap.PAGESIZE
-        cold = frames(pid, at + size // 2, at + size) * mmap.PAGESIZE
+PHYSICAL = """\
+# Hot and cold memory of which the physical addresses are looked up
+region table 128M thp=off
+phase 10m
+    touch table 32M 16M
+"""
+
+
+def test_physical_memory(here: Path, workload: Callable[..., subprocess.Popen]) -> None:
+    (here / "physical.pattern").write_text(PHYSICAL)
+    process = workload(str(here / "physical.pattern"), "--duration", "10m")
+    target = recorded("-a", "--timeout", "10s")
+    begun = json.loads((here / "0.truth").read_text().splitlines()[0])
+    at = begun["start"]
+    hot = frames(process.pid, at + 32 * MB, at + 48 * MB) * mmap.PAGESIZE
+    cold = frames(process.pid, at + 48 * MB, at + 128 * MB) * mmap.PAGESIZE
 
     def mean(addresses: np.ndarray) -> float:
         """Rate at pages in the last third of the recording."""
