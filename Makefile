@@ -27,7 +27,7 @@ help:
 	@echo 'make kunit     the kernel code under KUnit, in user-mode Linux'
 	@echo 'make check-kernel  all warnings of compiler, sparse, kernel-doc and checkpatch'
 	@echo 'make patches   the kernel code as a series for mail, in build/patches'
-	@echo 'make bench     speed and memory of the reports, as ratios'
+	@echo 'make bench     reports: speed and memory; kernel: accuracy and cost; an hour, nothing else running'
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
 	@echo 'make uninstall take it away again'
 	@echo 'make clean     remove build/'
@@ -94,6 +94,7 @@ test-patches: setup
 
 bench: setup
 	lab/bench report
+	lab/bench accuracy --scale
 
 man: $(MAN)
 

@@ -15,8 +15,8 @@ cost      CPU time of the kdamond in 10 s, after 2 s of warming up, with nobody 
 scale     Cost against the size of a mapping with three hot spots and else no memory; and after how
           many seconds of monitoring all three are seen at once.
 
-Kernels are measured in the same way, side by side: every guest uses one core. The last one is the
-measure for the others.
+Kernels are measured in the same way, one after the other in real time, side by side by the
+instruction clock. The last one is the measure for the others.
 """
 
 from __future__ import annotations
@@ -76,7 +76,6 @@ class Plan:
     patterns: tuple[str, ...]
     runs: int
     seconds: int
-    side_by_side: bool
     exact: bool
     """Record by the instruction clock, too."""
 
@@ -124,7 +123,7 @@ def measure(plan: Plan, part: Part) -> None:
 
     exact = plan.exact or part.what == "cost"
     job = guests.Job(command, part.name, exact, MEMORY, part.limit_s)
-    guests.run(job, plan.sides, side_by_side=plan.side_by_side)
+    guests.run(job, plan.sides)
 
 
 # Reading what was measured
@@ -343,7 +342,6 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add("--cost", action=switch, default=True, help="measure cost (default)")
     add("--scale", action=switch, default=False, help="measure scale")
     add("--instruction-clock", action="store_true", help="for recordings, too")
-    add("--side-by-side", action=switch, default=True, help="two guests at a time (default)")
     return parser.parse_args(argv)
 
 
@@ -377,7 +375,6 @@ def _run(options: argparse.Namespace) -> str:
         tuple(options.pattern or PATTERNS),
         options.runs,
         options.seconds,
-        options.side_by_side,
         options.instruction_clock,
     )
     parts = [

@@ -18,7 +18,7 @@ def plan(tmp_path):
     both = tuple(
         guests.Side(name, Path("/nonexistent"), tmp_path / name) for name in ("ours", "upstream")
     )
-    return accuracy.Plan(both, ("stairs", "hopper"), 3, 20, side_by_side=True, exact=False)
+    return accuracy.Plan(both, ("stairs", "hopper"), 3, 20, exact=False)
 
 
 def test_the_same_kernel_twice_has_two_names(tmp_path, monkeypatch):
@@ -42,8 +42,8 @@ def test_an_image_is_kept_when_another_build_replaces_it(tmp_path, monkeypatch):
         assert side.image.read_text() == content
 
 
-def job(limit_s=60):
-    return guests.Job(lambda side, out: ["echo", side.name, out], "part", True, "1G", limit_s)
+def job(limit_s=60, exact=True):
+    return guests.Job(lambda side, out: ["echo", side.name, out], "part", exact, "1G", limit_s)
 
 
 def test_every_side_gets_its_command_and_an_empty_folder(plan, monkeypatch):
@@ -56,14 +56,14 @@ def test_every_side_gets_its_command_and_an_empty_folder(plan, monkeypatch):
     for side in plan.sides:
         (side.folder / "part").mkdir(parents=True)
         (side.folder / "part" / "stale").touch()
-    guests.run(job(), plan.sides, side_by_side=True)
+    guests.run(job(), plan.sides)
     for side in plan.sides:
         [path] = (side.folder / "part").iterdir()
         assert path.read_text() == f"echo {side.name} {side.folder / 'part'}"
 
 
-@pytest.mark.parametrize("side_by_side", [True, False])
-def test_one_side_that_fails_ends_the_other(plan, monkeypatch, side_by_side, capfd):
+@pytest.mark.parametrize("exact", [True, False])
+def test_one_side_that_fails_ends_the_other(plan, monkeypatch, exact, capfd):
     def run(guest, command, stdout, stderr):
         if command[1] == "ours":
             raise LabError("the guest died")
@@ -71,7 +71,7 @@ def test_one_side_that_fails_ends_the_other(plan, monkeypatch, side_by_side, cap
 
     monkeypatch.setattr(vm, "run", run)
     with pytest.raises(LabError, match="part on ours failed: status 125"):
-        guests.run(job(), plan.sides, side_by_side=side_by_side)
+        guests.run(job(exact=exact), plan.sides)
     assert "ours: the guest died" in capfd.readouterr().err
     assert not multiprocessing.active_children()
 
@@ -79,7 +79,7 @@ def test_one_side_that_fails_ends_the_other(plan, monkeypatch, side_by_side, cap
 def test_a_job_that_takes_too_long_is_ended(plan, monkeypatch):
     monkeypatch.setattr(vm, "run", lambda *_: time.sleep(600))
     with pytest.raises(LabError, match="part has taken 0 s"):
-        guests.run(job(0), plan.sides, side_by_side=True)
+        guests.run(job(0), plan.sides)
 
 
 def score_of(f1):
