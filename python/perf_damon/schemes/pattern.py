@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 from perf_damon.control.nodes import AccessPattern, Range
@@ -155,3 +156,29 @@ def format_exact_time(us: int) -> str:
         if us % scale == 0 and (unit not in "hm" or us >= 2 * scale):
             return f"{us // scale}{unit}"
     return f"{us}us"
+
+
+def rescale(access: AccessPattern, old: Attributes, new: Attributes) -> AccessPattern:
+    """The pattern of the same rates and ages in the units of other attributes.
+
+    Raises ValueError where none of the new steps lies within its bounds.
+    """
+    rate = Fraction(new.max_nr_accesses or 1, old.max_nr_accesses or 1)
+    age = Fraction(old.aggr_us or 1, new.aggr_us or 1)
+    return replace(
+        access,
+        nr_accesses=_rescale_range(access.nr_accesses, rate, "access rate"),
+        age=_rescale_range(access.age, age, "age"),
+    )
+
+
+def _rescale_range(range_: Range, factor: Fraction, what: str) -> Range:
+    low, high = range_.min or 0, range_.max or 0
+    scaled = Range(
+        min=low if low >= NO_LIMIT else min(math.ceil(low * factor), NO_LIMIT),
+        max=high if high >= NO_LIMIT else min(math.floor(high * factor), NO_LIMIT),
+    )
+    assert scaled.min is not None and scaled.max is not None
+    if scaled.min > scaled.max:
+        raise ValueError(f"its {what} would fit nothing")
+    return scaled

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
-from perf_damon.control.nodes import Scheme
+from perf_damon.control.nodes import Quotas, Scheme
 from perf_damon.errors import UsageError
 from perf_damon.parameters import Attributes
 from perf_damon.schemes import filters, limits, pattern
@@ -88,6 +89,20 @@ def format_scheme(scheme: Scheme, attributes: Attributes = DEFAULT_ATTRIBUTES) -
     if scheme.stats.max_nr_snapshots:
         words.append(f"max_snapshots={scheme.stats.max_nr_snapshots}")
     return " ".join(words)
+
+
+def parse_quota(text: str, name: str = "quota") -> Quotas:
+    """The value of a quota= alone, or `none`; only ms, bytes and the interval are set.
+
+    Raises UsageError.
+    """
+    quotas = Quotas()
+    try:
+        if text != "none":
+            limits.parse_quota(Part(text, 0), quotas)
+    except Problem as problem:
+        raise problem.at(name, 1, text) from None
+    return replace(quotas, ms=quotas.ms or 0, bytes=quotas.bytes or 0)
 
 
 def is_migration(scheme: Scheme) -> bool:
