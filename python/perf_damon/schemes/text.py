@@ -81,7 +81,9 @@ def format_scheme(scheme: Scheme, attributes: Attributes = DEFAULT_ATTRIBUTES) -
     if scheme.apply_interval_us:
         words.append(f"apply={pattern.format_exact_time(scheme.apply_interval_us)}")
     words += limits.format_limits(scheme.quotas, scheme.watermarks)
-    words += [f"filter={filters.format_filter(shown)}" for shown in scheme.filters or ()]
+    # Set up by others, they may be in the folders of their own that newer kernels have.
+    for group in (scheme.core_filters, scheme.ops_filters, scheme.filters):
+        words += [f"filter={filters.format_filter(shown)}" for shown in group or ()]
     if scheme.dests:
         words.append(f"dests={filters.format_dests(scheme.dests)}")
     elif is_migration(scheme) and scheme.target_nid is not None:

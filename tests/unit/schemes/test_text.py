@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perf_damon.control.nodes import Dest, Filter, Goal, Range, Scheme, Watermarks, Weights
@@ -207,8 +207,12 @@ def test_what_others_have_set_up_is_shown() -> None:
     assert format_scheme(scheme) == "action=stat size=0-0 accesses=0%-0% age=0s-0s"
     scheme.access_pattern.nr_accesses = Range(min=30, max=2**64 - 1)
     assert "accesses=30samples-max" in format_scheme(scheme)
+    scheme.core_filters = [Filter(type="target", matching=True, damon_target_idx=0, allow=False)]
+    scheme.ops_filters = [Filter(type="young", matching=False, allow=True)]
+    assert format_scheme(scheme).endswith(" filter=reject target:0 filter=allow not young")
 
 
+@example("cold", (0, 0), (0, NO_LIMIT), (900720017, 900720017), 1, 9_999_999, (None, None))
 @given(
     action=st.sampled_from([action for action in ACTIONS if "migrate" not in action]),
     sizes=st.tuples(st.integers(0, NO_SIZE_LIMIT), st.integers(0, NO_SIZE_LIMIT)),
