@@ -239,3 +239,33 @@ def test_format_and_parse_are_inverse(
     scheme.quotas.ms, scheme.quotas.bytes = quota
     scheme.quotas.reset_interval_ms = 5000 if any(quota) else None
     assert parse_scheme(format_scheme(scheme, attributes), attributes) == scheme
+
+
+GOOD = (
+    "action=migrate_cold nid=0 size=4K-max accesses=5%-99.9% age=1s-2h quota=9ms,1G weights=1/2/3",
+    "action=stat apply=5ms goal=user_input:3:current=2 goal=node_mem_used_bp:1:nid=0 reset=2s",
+    "action=pageout goal=node_memcg_free_bp:9%:nid=0:path=/a:b tuner=temporal fail_charge=1/2",
+    "action=cold watermarks=free_mem_rate:50%:40%:3@5s filter=memcg:/a filter=allow not young",
+    "action=migrate_hot dests=0:1,1:2 filter=addr:4096-1G filter=hugepage_size:1-2 max_snapshots=1",
+    "4K max min 5samples 5s 90aggrs pageout 500M 1s [weights 0 3 7] filter=reject target:1",
+)
+
+
+@given(
+    text=st.sampled_from(GOOD),
+    begin=st.integers(0, 90),
+    length=st.integers(0, 9),
+    new=st.sampled_from([*GOOD, *"=:-/,@%# 0٣²K\t\n\x0c\x00", ""]) | st.text(max_size=2),
+)
+@example(GOOD[3], GOOD[3].index("/a") + 1, 0, "\x00")
+def test_no_text_is_worse_than_an_error(text: str, begin: int, length: int, new: str) -> None:
+    assert len(parse_file(text, "x")) == 1
+    changed = text[:begin] + new + text[begin + length :]
+    try:
+        found = parse_file(changed, "x")
+    except UsageError as error:
+        assert error.message.startswith("x:")
+        return
+    for scheme in found:
+        assert parse_scheme(format_scheme(scheme)) == scheme
+        assert format_scheme(scheme).replace("\t", " ").isprintable()
