@@ -89,7 +89,7 @@ def formats_of_this_kernel():
     """Files that lost their formats are read on as well."""
     parsed = tracing.parse_tracing_data(Writer().tracing_data())[0]
     patch = pytest.MonkeyPatch()
-    patch.setattr(tracing, "running_kernel_format", lambda: parsed)
+    patch.setattr(tracing, "running_kernel_format", lambda *_: parsed)
     yield
     patch.undo()
 

@@ -18,6 +18,7 @@ from fake_kernel import FakeKernel, make
 from perf_damon import signals
 from perf_damon.commands.monitoring import Request
 from perf_damon.control import journal
+from perf_damon.control.nodes import Scheme
 from perf_damon.control.system import System
 from perf_damon.errors import Error
 from perf_damon.parameters import Attributes, Parameters
@@ -230,6 +231,29 @@ def test_what_runs_already_is_used_and_goes_on(
     assert after.ours
     monitor.stop(machine, slot)
     assert untouched(machine)
+
+
+def test_what_schemes_act_on_is_recorded_with_their_names(
+    machine: System, perf: str, tmp_path: Path, target: int
+) -> None:
+    from perf_damon.commands.monitoring import context
+    from perf_damon.control import monitor
+
+    wanted = Request("vaddr", (target,), (), ATTRIBUTES, ())
+    monitored = context(machine, wanted, (target,))
+    monitored.schemes = [Scheme(action="pageout"), Scheme(action="hugepage")]
+    slot = monitor.start(machine, monitored, owner=0)
+    record = session(machine, perf, tmp_path, pids=(target,), timeout_s=0.1, schemes=True)
+    assert in_child(record.run) == 0
+    words = Path(f"{perf}.words").read_text().split()
+    assert words[words.index("-e") + 3] == "damon:damos_before_apply"
+    parameters = Parameters.from_words(words)
+    assert parameters is not None
+    assert [scheme.action for scheme in parameters.kdamonds[0].schemes] == ["pageout", "hugepage"]
+    record = session(machine, perf, tmp_path, pids=(target,), timeout_s=0.1)
+    assert in_child(record.run) == 0
+    assert "damos_before_apply" not in Path(f"{perf}.words").read_text()
+    monitor.stop(machine, slot)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
