@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perf_damon.parameters import Attributes, Parameters
+from perf_damon.parameters import Attributes, Parameters, Scheme
 
 if TYPE_CHECKING:
     import pandas
@@ -247,10 +247,15 @@ class Recording:
 
     def action_of(self, kdamond: int, scheme: int) -> str | None:
         """The action of a kdamond's scheme; None where the recording does not tell."""
+        schemes = self.schemes_of(kdamond)
+        return schemes[scheme].action if scheme < len(schemes) else None
+
+    def schemes_of(self, kdamond: int) -> tuple[Scheme, ...]:
+        """A kdamond's schemes by index, as far as the recording tells: of its first context."""
         for known in self.parameters.kdamonds if self.parameters else ():
-            if known.tid == kdamond and scheme < len(known.schemes):
-                return known.schemes[scheme].action
-        return None
+            if known.tid == kdamond:
+                return known.schemes
+        return ()
 
     def applied_to_pandas(self) -> pandas.DataFrame:
         """One row a region that a scheme acted on, as a pandas DataFrame; by time.

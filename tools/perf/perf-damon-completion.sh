@@ -23,7 +23,7 @@ _perf_damon() {
 		elif [[ $COMP_CWORD -gt 2 && $word == -* ]]; then
 			words=$(perf damon "${COMP_WORDS[2]}" --list-opts 2>/dev/null)
 		elif [[ $COMP_CWORD -eq 3 && ${COMP_WORDS[2]} == report ]]; then
-			words="heatmap wss regions"
+			words="heatmap wss regions schemes applied"
 		fi
 		mapfile -t COMPREPLY < <(compgen -W "${words-}" -- "$word")
 		return
