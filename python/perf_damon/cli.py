@@ -19,6 +19,8 @@ from perf_damon.terminal import say
 COMMANDS = {
     "start": "start monitoring the memory accesses of processes, or of all physical memory",
     "stop": "stop what perf damon start started",
+    "tune": "change what perf damon start started, while it runs",
+    "schemes": "show what schemes are installed, and what they did",
     "status": "show what is monitored, for whom, with which attributes",
     "record": "monitor and record into perf.data, in one",
     "report": "show a recording: summary, heatmap, hottest memory",

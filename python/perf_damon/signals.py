@@ -37,6 +37,9 @@ class Signalled(BaseException):
         return 128 + self.number
 
 
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit code of Ctrl-C."""
+
 _held = 0
 _waiting: int | None = None
 _raised = False

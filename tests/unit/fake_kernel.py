@@ -64,6 +64,22 @@ ENTRIES = {
     },
     "nr_goals": {"target_metric": "user_input", "target_value": "0", "current_value": "0"},
 }
+NEWER_SCHEME = {
+    "dests/nr_dests": "0",
+    "quotas/goal_tuner": "consist",
+    "quotas/fail_charge_num": "0",
+    "quotas/fail_charge_denom": "0",
+    "stats/max_nr_snapshots": "0",
+}
+NEWER_ENTRIES = {
+    **ENTRIES,
+    "nr_contexts": {**CONTEXT, "addr_unit": "1"},
+    "nr_schemes": {**SCHEME, **NEWER_SCHEME},
+    "nr_filters": {**ENTRIES["nr_filters"], "allow": "N", "min": "0", "max": "0"},
+    "nr_goals": {**ENTRIES["nr_goals"], "nid": "0", "path": ""},
+    "nr_dests": {"id": "0", "weight": "0"},
+}
+"""Of what Linux 7.2 has more, what schemes use."""
 READ_ONLY = ("pid", "avail_operations", "effective_bytes", "total_bytes")
 
 
@@ -79,6 +95,12 @@ class FakeKernel(Sysfs):
     written: list[tuple[str, str]] = field(default_factory=list)
     proc: Path | None = None
     tids: list[int] = field(default_factory=lambda: [5000])
+    on_command: dict[str, Callable[[Path], None]] = field(default_factory=dict)
+    """What a command does to the folder of its kdamond."""
+    entries: dict[str, dict[str, str]] = field(default_factory=lambda: ENTRIES)
+    """What a folder begins with, by the file that makes it."""
+    actions: tuple[str, ...] | None = None
+    """What can be written to schemes/S/action; None for anything."""
 
     def put(self, path: str, text: str) -> None:
         for action in self.before_write:
@@ -91,9 +113,11 @@ class FakeKernel(Sysfs):
             raise OSError(errno.ENOENT, "No such file or directory", path)
         if file.name in READ_ONLY:
             raise OSError(errno.EACCES, "Permission denied", path)
+        if file.name == "action" and self.actions is not None and text not in self.actions:
+            raise OSError(errno.EINVAL, "Invalid argument", path)
         if file.name == "state":
             self._state(file.parent, text)
-        elif file.name in ENTRIES and file.parent.name != "monitoring_attrs":
+        elif file.name in self.entries and file.parent.name != "monitoring_attrs":
             self._count(file, text)
         else:
             file.write_text(text + "\n")
@@ -108,7 +132,7 @@ class FakeKernel(Sysfs):
             if old.is_dir():
                 shutil.rmtree(old)
         for index in range(number):
-            make(file.parent / str(index), ENTRIES[file.name])
+            make(file.parent / str(index), self.entries[file.name])
         file.write_text(f"{number}\n")
 
     def _state(self, kdamond: Path, text: str) -> None:
@@ -125,6 +149,8 @@ class FakeKernel(Sysfs):
             self.turn(kdamond, None)
         elif text not in set(Command) or not self.is_on(kdamond):
             raise OSError(errno.EINVAL, "Invalid argument")
+        elif text in self.on_command:
+            self.on_command[text](kdamond)
 
     def turn(self, kdamond: Path, tid: int | None) -> None:
         old = (kdamond / "pid").read_text().strip()
@@ -169,7 +195,8 @@ def make(folder: Path, files: dict[str, str]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n")
-        path.chmod(0o400 if path.name in READ_ONLY or "stats" in path.parts else 0o600)
+        writable = path.name == "max_nr_snapshots" or "stats" not in path.parts
+        path.chmod(0o600 if writable and path.name not in READ_ONLY else 0o400)
 
 
 def process(proc: Path, pid: int, comm: str, pages: int = 100, started: int = 7) -> None:
@@ -204,6 +231,8 @@ def machine(root: Path) -> System:
         tracing=(root / "tracing",),
         modules=root / "modules",
         boot=root / "boot",
+        cgroup=root / "cgroup",
+        nodes=root / "nodes",
         run=root / "run",
         uid=0,
     )

@@ -33,6 +33,11 @@ def perf_damon(*words: str) -> subprocess.CompletedProcess:
         ("record", "no-pid"),
         ("record", "-h"),
         ("stop", "--", "true"),
+        ("start", "1", "--scheme", "action=pageot"),
+        ("start", "1", "--schemes", "/no/such"),
+        ("start", "1", "--schemes", "/dev/null"),
+        ("schemes", "-w", "1us"),
+        ("tune", "--", "true"),
         ("nonsense",),
         (),
     ],
@@ -43,7 +48,9 @@ def test_usage(words: tuple[str, ...]) -> None:
     assert result.returncode == 129 and result.stderr and not result.stdout
 
 
-@pytest.mark.parametrize("command", ["start", "stop", "status", "record", "report"])
+@pytest.mark.parametrize(
+    "command", ["start", "stop", "tune", "schemes", "status", "record", "report"]
+)
 def test_help_is_whole(command: str) -> None:
     result = perf_damon(command, "-h")
     assert result.returncode == 129
@@ -52,7 +59,7 @@ def test_help_is_whole(command: str) -> None:
 
 def test_what_perfs_completion_asks() -> None:
     assert perf_damon("--list-cmds").stdout.split() == [
-        "start", "stop", "status", "record", "report",
+        "start", "stop", "tune", "schemes", "status", "record", "report",
     ]  # fmt: skip
     options = perf_damon("record", "--list-opts")
     assert options.returncode == 0
@@ -66,7 +73,7 @@ def test_version() -> None:
 
 def test_nothing_heavy_is_loaded_for_help() -> None:
     heavy = "{'numpy', 'pandas'}"
-    for command in ("start", "stop", "status", "record", "report"):
+    for command in ("start", "stop", "tune", "schemes", "status", "record", "report"):
         program = (
             f"import sys; sys.path.insert(0, {str(PROGRAM.parents[2] / 'python')!r})\n"
             "from perf_damon.cli import main\n"

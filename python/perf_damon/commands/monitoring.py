@@ -7,11 +7,19 @@ import argparse
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from perf_damon.control.monitor import Slot
-from perf_damon.control.nodes import Context, Intervals, MonitoringAttrs, Range, Region, Target
+from perf_damon.control.nodes import (
+    Context,
+    Intervals,
+    MonitoringAttrs,
+    Range,
+    Region,
+    Scheme,
+    Target,
+)
 from perf_damon.control.system import System
 from perf_damon.errors import Error, UsageError
 from perf_damon.options import Parser, argument
@@ -23,6 +31,8 @@ SAMPLE_US, AGGR_US, UPDATE_US = 5_000, 100_000, 1_000_000
 COMMAND_UPDATE_US = 100_000
 """A program that has just begun maps most of its memory soon: look more often."""
 MIN_REGIONS, MAX_REGIONS = 10, 1000
+DEFAULTS = Attributes(SAMPLE_US, AGGR_US, UPDATE_US, MIN_REGIONS, MAX_REGIONS)
+COMMAND_DEFAULTS = replace(DEFAULTS, update_us=COMMAND_UPDATE_US)
 _LEAST_REGIONS = 3
 _LONG_MAX = 2**63 - 1
 
@@ -41,6 +51,7 @@ class Request:
     attributes: Attributes
     regions: tuple[tuple[int, int], ...]
     """Initial regions [start, end); empty lets DAMON find them (vaddr), or all System RAM."""
+    schemes: tuple[Scheme, ...] = ()
 
 
 def add_options(parser: Parser) -> None:
@@ -56,48 +67,56 @@ def add_options(parser: Parser) -> None:
     )
     whom.add_argument(
         "--regions",
-        type=argument(_parse_regions),
+        type=argument(parse_regions),
         default=(),
         metavar="START-END[,START-END...]",
         help="addresses to begin with (default: vaddr the mapped ones, paddr all System RAM)",
     )
-    how = parser.add_argument_group("how to monitor")
+    add_attribute_options(parser)
+
+
+def add_attribute_options(parser: Parser, defaults: bool = True) -> None:
+    """Options that say how; without defaults, what is not named stays."""
+    how = parser.add_argument_group("how to monitor" if defaults else "how (the rest stays)")
     times = argument(parse_time_us)
+
+    def default(text: str) -> str:
+        return f" (default {text})" if defaults else ""
+
     how.add_argument(
         "--sample",
         type=times,
         metavar="TIME",
-        help=f"sampling interval (default {format_time_us(SAMPLE_US)})",
+        help=f"sampling interval{default(format_time_us(SAMPLE_US))}",
     )
     how.add_argument(
         "--aggr",
         type=times,
         metavar="TIME",
-        help=f"aggregation interval: a snapshot each (default {format_time_us(AGGR_US)})",
+        help=f"aggregation interval: a snapshot each{default(format_time_us(AGGR_US))}",
     )
+    updates = f"{format_time_us(UPDATE_US)}; {format_time_us(COMMAND_UPDATE_US)} for a command"
     how.add_argument(
         "--update",
         type=times,
         metavar="TIME",
-        help="how often changed mappings are looked for "
-        f"(default {format_time_us(UPDATE_US)}; {format_time_us(COMMAND_UPDATE_US)} for a command)",
+        help=f"how often changed mappings are looked for{default(updates)}",
     )
     how.add_argument(
-        "--min-regions", type=int, metavar="N", help=f"fewest regions (default {MIN_REGIONS})"
+        "--min-regions", type=int, metavar="N", help=f"fewest regions{default(str(MIN_REGIONS))}"
     )
     how.add_argument(
         "--max-regions",
         type=int,
         metavar="N",
-        help=f"most regions, and so most work (default {MAX_REGIONS})",
+        help=f"most regions, and so most work{default(str(MAX_REGIONS))}",
     )
 
 
 def request(args: argparse.Namespace, everything: bool = False) -> Request:
     """The request of parsed options; everything is perf's -a. Raises UsageError."""
     command = args.command
-    words = [word for text in [*args.target, *args.pid] for word in re.split(r"[\s,]+", text)]
-    words = [word for word in words if word]
+    words = target_words(args)
     physical = "paddr" in words or everything or args.ops == "paddr"
     if command is not None and not command:
         raise UsageError("no command after --")
@@ -113,24 +132,16 @@ def request(args: argparse.Namespace, everything: bool = False) -> Request:
         raise UsageError("--ops fvaddr needs the addresses to monitor", "--regions START-END")
     return Request(
         operations=operations,
-        pids=() if physical else _parse_pids(words),
+        pids=() if physical else parse_pids(words),
         command=tuple(command or ()),
-        attributes=_attributes(args, command is not None),
+        attributes=attributes(args, DEFAULTS if command is None else COMMAND_DEFAULTS),
         regions=args.regions,
     )
 
 
 def context(system: System, wanted: Request, pids: Sequence[int]) -> Context:
     """The context to set up for a request, with the processes that it is for by now."""
-    attributes = wanted.attributes
-    attrs = MonitoringAttrs(
-        intervals=Intervals(
-            sample_us=attributes.sample_us,
-            aggr_us=attributes.aggr_us,
-            update_us=attributes.update_us,
-        ),
-        nr_regions=Range(min=attributes.min_nr_regions, max=attributes.max_nr_regions),
-    )
+    attrs = attrs_of(wanted.attributes)
     ranges = wanted.regions
     if wanted.operations == "paddr":
         regions = [Region(start=a, end=b) for a, b in ranges or system.system_ram()]
@@ -138,7 +149,22 @@ def context(system: System, wanted: Request, pids: Sequence[int]) -> Context:
     else:
         regions = [Region(start=a, end=b) for a, b in ranges]
         targets = [Target(pid_target=pid, regions=regions) for pid in pids]
-    return Context(operations=wanted.operations, monitoring_attrs=attrs, targets=targets)
+    return Context(
+        operations=wanted.operations,
+        monitoring_attrs=attrs,
+        targets=targets,
+        schemes=list(wanted.schemes) or None,
+    )
+
+
+def attrs_of(wanted: Attributes) -> MonitoringAttrs:
+    """Attributes as the tree has them."""
+    return MonitoringAttrs(
+        intervals=Intervals(
+            sample_us=wanted.sample_us, aggr_us=wanted.aggr_us, update_us=wanted.update_us
+        ),
+        nr_regions=Range(min=wanted.min_nr_regions, max=wanted.max_nr_regions),
+    )
 
 
 def attributes_of(running: Context) -> Attributes:
@@ -164,7 +190,14 @@ def check_pids(system: System, pids: Sequence[int]) -> None:
             raise Error(f"process {pid} is perf damon itself")
 
 
-def _parse_pids(words: Sequence[str]) -> tuple[int, ...]:
+def target_words(args: argparse.Namespace) -> list[str]:
+    """The words of TARGET and --pid: pids may be separated by blanks and commas."""
+    texts = [*args.target, *args.pid]
+    return [word for text in texts for word in re.split(r"[\s,]+", text) if word]
+
+
+def parse_pids(words: Sequence[str]) -> tuple[int, ...]:
+    """Pids, each once; raises UsageError."""
     for word in words:
         if not word.isascii() or not word.isdigit() or not 0 < int(word) < 2**31:
             raise UsageError(
@@ -173,7 +206,8 @@ def _parse_pids(words: Sequence[str]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(word) for word in words))
 
 
-def _parse_regions(text: str) -> tuple[tuple[int, int], ...]:
+def parse_regions(text: str) -> tuple[tuple[int, int], ...]:
+    """`START-END,…`, sorted; raises UsageError."""
     ranges = []
     for part in text.split(","):
         start, dash, end = part.partition("-")
@@ -197,15 +231,16 @@ def _parse_address(text: str) -> int:
     return parse_size(text)
 
 
-def _attributes(args: argparse.Namespace, is_command: bool) -> Attributes:
-    update_us = COMMAND_UPDATE_US if is_command else UPDATE_US
-    values = Attributes(
-        sample_us=SAMPLE_US if args.sample is None else args.sample,
-        aggr_us=AGGR_US if args.aggr is None else args.aggr,
-        update_us=update_us if args.update is None else args.update,
-        min_nr_regions=MIN_REGIONS if args.min_regions is None else args.min_regions,
-        max_nr_regions=MAX_REGIONS if args.max_regions is None else args.max_regions,
-    )
+def attributes(args: argparse.Namespace, base: Attributes) -> Attributes:
+    """The attributes of the options, and of `base` where there is no option; raises UsageError."""
+    given = {
+        "sample_us": args.sample,
+        "aggr_us": args.aggr,
+        "update_us": args.update,
+        "min_nr_regions": args.min_regions,
+        "max_nr_regions": args.max_regions,
+    }
+    values = replace(base, **{name: value for name, value in given.items() if value is not None})
     _check(values)
     return values
 

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from perf_damon import signals
-from perf_damon.commands import monitoring
+from perf_damon.commands import monitoring, scheme_options
 from perf_damon.commands.describe import describe_attributes, describe_pids
 from perf_damon.control import monitor
 from perf_damon.control.system import System
-from perf_damon.errors import EXIT_OK, Error
+from perf_damon.errors import EXIT_OK, Error, UsageError
 from perf_damon.options import Parser
+from perf_damon.schemes.check import check_schemes
 from perf_damon.terminal import say
 
 USAGE = "perf damon start [<options>] TARGET\n       perf damon start [<options>] -- COMMAND [ARGS]"
@@ -26,18 +28,25 @@ examples:
   perf damon start $(pidof redis-server)
   perf record -e damon:damon_aggregated -a -d -- sleep 10
   perf damon report
-  perf damon stop"""
+  perf damon stop
+  perf damon start --schemes prcl $(pidof redis-server)
+  perf damon schemes"""
 TAKES_COMMAND = True
 
 
 def configure(parser: Parser) -> None:
     """Add this command's options."""
     monitoring.add_options(parser)
+    scheme_options.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; raises Error."""
-    return start(System(), monitoring.request(args))
+    wanted = monitoring.request(args)
+    schemes = scheme_options.read(args.schemes, wanted.attributes)
+    if schemes == []:
+        raise UsageError("there is no scheme in what --schemes names")
+    return start(System(), replace(wanted, schemes=tuple(schemes or ())))
 
 
 def start(system: System, wanted: monitoring.Request) -> int:
@@ -45,12 +54,15 @@ def start(system: System, wanted: monitoring.Request) -> int:
     system.require_root("perf damon start")
     system.require_damon()
     monitoring.check_pids(system, wanted.pids)
+    nr_targets = len(wanted.pids) or 1
+    check_schemes(system, wanted.schemes, wanted.operations, nr_targets)
     for slot in monitor.overview(system).slots:
         if wanted.pids and monitoring.serves(slot, wanted):
             raise Error(
                 f"{describe_pids(system, wanted.pids)} is monitored already, by kdamond "
                 f"{slot.index} (thread {slot.kdamond.pid})",
-                "perf damon record uses it; perf damon stop ends it, if it is ours",
+                "perf damon record uses it; if it is ours, perf damon tune changes it, and "
+                "perf damon stop ends it",
             )
     slot = _start(system, wanted)
     assert slot.context is not None
@@ -59,6 +71,9 @@ def start(system: System, wanted: monitoring.Request) -> int:
         f"kdamond {slot.index} (thread {slot.kdamond.pid}) monitors "
         f"{describe_pids(system, slot.context.pids)}: {describe_attributes(attributes)}"
     )
+    if wanted.schemes:
+        actions = ", ".join(scheme.action or "" for scheme in wanted.schemes)
+        say(f"  schemes: {actions}; what they do: perf damon schemes")
     say("  record it:  perf damon record, or perf record -e damon:damon_aggregated -a -d")
     say("  end it:     perf damon stop")
     return EXIT_OK

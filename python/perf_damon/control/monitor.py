@@ -19,6 +19,7 @@ from perf_damon.control import tree
 from perf_damon.control.features import context_features
 from perf_damon.control.journal import Entry, Journal
 from perf_damon.control.nodes import Context, Kdamond
+from perf_damon.control.schemes import check_kernel, explain
 from perf_damon.control.state import Command, command
 from perf_damon.control.sysfs import Sysfs, SysfsError
 from perf_damon.control.system import System
@@ -103,7 +104,7 @@ def start(system: System, context: Context, owner: int) -> Slot:
             _give_back(system, journal, entry)
             raise
         journals.write(system, journal)
-        return _slot(system, journal, index)
+        return load_slot(system, journal, index)
 
 
 def stop(system: System, slot: Slot) -> None:
@@ -192,21 +193,41 @@ def _turn_on(system: System, journal: Journal, entry: Entry, context: Context) -
             f"this kernel cannot monitor {context.operations}: it offers {', '.join(available)}",
             f"it was built without {option}",
         )
-    tree.store(context, damon, f"{folder}/contexts/0")
+    store_context(damon, f"{folder}/contexts/0", context, context.operations)
+    command_on(system, entry, context)
+
+
+def command_on(system: System, entry: Entry, context: Context) -> None:
+    """Turn the kdamond of a slot on, and note its thread in the entry; raises Error."""
     try:
-        command(damon, entry.slot, Command.ON)
+        command(system.damon, entry.slot, Command.ON)
     except SysfsError as error:
         raise _explain_on(system, context, error) from None
-    tid = int(damon.read(f"{folder}/pid"))
+    tid = int(system.damon.read(f"kdamonds/{entry.slot}/pid"))
     if tid <= 0:
-        raise _ended_at_once(system, context)
+        raise ended_at_once(system, context)
     entry.tid, entry.tid_started = tid, system.started(tid) or 0
+
+
+def store_context(damon: Sysfs, folder: str, context: Context, operations: str) -> None:
+    """Write what is not None of a context, read it back, and say what the kernel lacks for it.
+
+    Raises Error.
+    """
+    schemes = context.schemes or []
+    try:
+        if schemes:
+            damon.write_checked(f"{folder}/schemes/nr_schemes", len(schemes))
+            check_kernel(damon, folder, schemes, operations)
+        tree.store(context, damon, folder)
+    except SysfsError as error:
+        raise explain(error, schemes) from None
 
 
 def _explain_on(system: System, context: Context, error: SysfsError) -> Error:
     gone = [pid for pid in context.pids if system.started(pid) is None]
     if gone:
-        return _ended_at_once(system, context)
+        return ended_at_once(system, context)
     if error.errno == errno.EBUSY:
         modules = system.running_modules()
         for module in modules:
@@ -220,7 +241,8 @@ def _explain_on(system: System, context: Context, error: SysfsError) -> Error:
     return error
 
 
-def _ended_at_once(system: System, context: Context) -> Error:
+def ended_at_once(system: System, context: Context) -> Error:
+    """Why a kdamond that has just been told to run does not."""
     gone = [str(pid) for pid in context.pids if system.started(pid) is None]
     if gone:
         return Error(f"process {', '.join(gone)} ended while monitoring was being started")
@@ -272,6 +294,7 @@ def _slots(system: System, journal: Journal) -> list[Slot]:
     return [Slot(i, kdamond, journal.entry(i)) for i, kdamond in enumerate(kdamonds)]
 
 
-def _slot(system: System, journal: Journal, index: int) -> Slot:
+def load_slot(system: System, journal: Journal, index: int) -> Slot:
+    """A slot as it stands; raises SysfsError."""
     kdamond = tree.load(Kdamond, system.damon, f"kdamonds/{index}")
     return Slot(index, kdamond, journal.entry(index))

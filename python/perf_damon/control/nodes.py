@@ -147,6 +147,9 @@ class Goal(Node):
     target_metric: str | None = text()
     target_value: int | None = number()
     current_value: int | None = number()
+    nid: int | None = number()
+    """Since Linux 6.16; path since 6.19."""
+    path: str | None = text()
 
 
 @dataclass(kw_only=True)
@@ -159,6 +162,10 @@ class Quotas(Node):
     effective_bytes: int | None = number(readonly=True)
     weights: Weights = node(Weights)
     goals: list[Goal] | None = nodes(Goal, "nr_goals")
+    goal_tuner: str | None = text()
+    """Since Linux 7.1; the share of bytes charged that an action failed on since 7.2."""
+    fail_charge_num: int | None = number()
+    fail_charge_denom: int | None = number()
 
 
 @dataclass(kw_only=True)
@@ -178,10 +185,14 @@ class Filter(Node):
 
     type: str | None = text()
     matching: bool | None = flag()
+    allow: bool | None = flag()
+    """Since Linux 6.14; min and max since 6.15."""
     memcg_path: str | None = text()
     addr_start: int | None = number()
     addr_end: int | None = number()
     damon_target_idx: int | None = number()
+    min: int | None = number()
+    max: int | None = number()
 
 
 @dataclass(kw_only=True)
@@ -193,6 +204,10 @@ class Stats(Node):
     nr_applied: int | None = number(readonly=True)
     sz_applied: int | None = number(readonly=True)
     qt_exceeds: int | None = number(readonly=True)
+    sz_ops_filter_passed: int | None = number(readonly=True)
+    """Since Linux 6.14; snapshots since 7.0."""
+    nr_snapshots: int | None = number(readonly=True)
+    max_nr_snapshots: int | None = number()
 
 
 @dataclass(kw_only=True)
@@ -206,6 +221,14 @@ class TriedRegion(Node):
 
 
 @dataclass(kw_only=True)
+class Dest(Node):
+    """schemes/S/dests/D: a memory node to migrate to, and its share (since Linux 6.17)."""
+
+    id: int | None = number()
+    weight: int | None = number()
+
+
+@dataclass(kw_only=True)
 class Scheme(Node):
     """contexts/C/schemes/S."""
 
@@ -216,6 +239,7 @@ class Scheme(Node):
     quotas: Quotas = node(Quotas)
     watermarks: Watermarks = node(Watermarks)
     filters: list[Filter] | None = nodes(Filter, "nr_filters")
+    dests: list[Dest] | None = nodes(Dest, "nr_dests")
     stats: Stats = node(Stats)
     tried_bytes: int | None = number(readonly=True, path="tried_regions/total_bytes")
     tried_regions: list[TriedRegion] | None = nodes(TriedRegion, None)

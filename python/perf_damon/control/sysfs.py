@@ -26,11 +26,18 @@ _MEANINGS = {
 
 
 class SysfsError(Error):
-    """A file of the tree could not be read or written; `errno` says why."""
+    """A file of the tree could not be read or written; `errno` says why.
 
-    def __init__(self, message: str, number: int, hint: str = "") -> None:
+    `path` is the file's below the tree, `text` what was to be written, where these are known.
+    """
+
+    def __init__(
+        self, message: str, number: int, hint: str = "", path: str = "", text: str = ""
+    ) -> None:
         super().__init__(message, hint)
         self.errno = number
+        self.path = path
+        self.text = text
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,7 @@ class Sysfs:
                 return
             except OSError as error:
                 if error.errno != errno.EBUSY or not tries_left:
-                    raise self._explain(f"write '{text}' to", path, error) from None
+                    raise self._explain(f"write '{text}' to", path, error, str(text)) from None
             time.sleep(_BUSY_WAIT_S)
 
     def write_checked(self, path: str, text: str | int) -> None:
@@ -91,15 +98,16 @@ class Sysfs:
         taken = self.read(path)
         if taken != str(text):
             message = f"the kernel took '{taken}' for '{text}' in {self.root / path}"
-            raise SysfsError(message, errno.EINVAL)
+            raise SysfsError(message, errno.EINVAL, path=path, text=str(text))
 
     def put(self, path: str, text: str) -> None:
         """The write itself; raises OSError. A fake kernel replaces this."""
         with (self.root / path).open("w", encoding="utf-8", newline="") as file:
             file.write(text)
 
-    def _explain(self, verb: str, path: str, error: OSError) -> SysfsError:
+    def _explain(self, verb: str, path: str, error: OSError, text: str = "") -> SysfsError:
         number = error.errno or 0
         meaning = _MEANINGS.get(number, error.strerror or str(error))
         name = errno.errorcode.get(number, str(number))
-        return SysfsError(f"cannot {verb} {self.root / path}: {meaning} ({name})", number)
+        message = f"cannot {verb} {self.root / path}: {meaning} ({name})"
+        return SysfsError(message, number, path=path, text=text)

@@ -30,6 +30,8 @@ class System:
     tracing: tuple[Path, ...] = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
     modules: Path = Path("/sys/module")
     boot: Path = Path("/boot")
+    cgroup: Path = Path("/sys/fs/cgroup")
+    nodes: Path = Path("/sys/devices/system/node")
     run: Path = Path("/run/perf-damon")
     """What is ours is written down here; gone after a reboot, as DAMON's state is."""
     uid: int = field(default_factory=os.geteuid)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What schemes are and what they did, as a text of at most the given width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from perf_damon.control.nodes import Scheme
+from perf_damon.parameters import Attributes
+from perf_damon.render.text import Canvas, clean, table
+from perf_damon.schemes.pattern import format_exact_time
+from perf_damon.schemes.text import format_scheme
+from perf_damon.units import format_count, format_size
+
+_HEAD = ("#", "action", "tried", "size", "applied", "size", "exceeded", "quota now")
+_RIGHT = "rlrrrrrr"
+_NO_LIMIT = 2**63
+"""An effective quota from here on is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The schemes of a kdamond."""
+
+    title: str
+    """Which kdamond, for whom."""
+    notes: tuple[str, ...]
+    """What else there is to say of it."""
+    schemes: Sequence[Scheme]
+    attributes: Attributes
+
+
+def render(installed: Sequence[Installed], canvas: Canvas) -> list[str]:
+    """A block a kdamond: its schemes, then a table of what they did."""
+    lines: list[str] = []
+    for block in installed:
+        lines += [""] if lines else []
+        lines.append(canvas.bold(clean(block.title)))
+        lines += [canvas.dim(f"  {note}") for note in block.notes]
+        for index, scheme in enumerate(block.schemes):
+            lines += _definition(index, scheme, block.attributes, canvas.width)
+        rows = [_row(index, scheme) for index, scheme in enumerate(block.schemes)]
+        if rows:
+            head, *body = table(_HEAD, rows, _RIGHT)
+            lines += [canvas.dim(head), *body]
+    return lines
+
+
+def _definition(index: int, scheme: Scheme, attributes: Attributes, width: int) -> list[str]:
+    """`0  action=pageout …`, with what does not fit in lines below, broken between keys."""
+    lines, line = [], f"{index} "
+    for word in clean(format_scheme(scheme, attributes)).split(" "):
+        if len(line) + 1 + len(word) > max(width, 20) and line.strip():
+            lines.append(line)
+            line = "   "
+        line += f" {word}"
+    return [*lines, line]
+
+
+def _row(index: int, scheme: Scheme) -> tuple[str, ...]:
+    stats = scheme.stats
+    return (
+        str(index),
+        clean(scheme.action or ""),
+        _count(stats.nr_tried),
+        _size(stats.sz_tried),
+        _count(stats.nr_applied),
+        _size(stats.sz_applied),
+        _count(stats.qt_exceeds),
+        _effective(scheme),
+    )
+
+
+def _count(number: int | None) -> str:
+    """At most six columns: `99,999`, `123 k`, `4.5 M`."""
+    if number is None:
+        return "-"
+    if number < 100_000:
+        return format_count(number)
+    for unit in "kMGT":
+        scaled = number / 1000
+        if scaled < 999.5:
+            return f"{scaled:.0f} {unit}" if scaled >= 99.5 else f"{scaled:.1f} {unit}"
+        number = round(scaled)
+    return f"{number:,} T"
+
+
+def _size(size: int | None) -> str:
+    return "-" if size is None else format_size(size)
+
+
+def _effective(scheme: Scheme) -> str:
+    quotas = scheme.quotas
+    if not (quotas.ms or quotas.bytes or quotas.goals):
+        return "none"
+    interval = format_exact_time((quotas.reset_interval_ms or 0) * 1000)
+    size = quotas.effective_bytes
+    # The kernel has not told it yet, or cannot.
+    if size is None or size >= _NO_LIMIT:
+        return "-"
+    return f"{format_size(size)}/{interval}"
