@@ -66,9 +66,8 @@ def test_what_perfs_completion_asks() -> None:
     assert {"--pid", "--output", "--timeout", "--aggr", "--perf"} <= set(options.stdout.split())
     assert "--schemes" in options.stdout.split()
     assert "--input" in perf_damon("report", "--list-opts").stdout.split()
-    assert {"--input", "--apply", "--risk"} <= set(
-        perf_damon("advise", "--list-opts").stdout.split()
-    )
+    options = perf_damon("advise", "--list-opts")
+    assert {"--input", "--apply", "--risk"} <= set(options.stdout.split())
 
 
 def test_version() -> None:

@@ -87,12 +87,21 @@ def test_completion(root: Path) -> None:
     complete_line perf damon s
     complete_line perf damon record --ti
     complete_line perf damon report h
+    complete_line perf damon start --schemes pr
     complete_line perf dam
     """
     path = f"{root / PREFIX / 'bin'}:/usr/bin:/bin"
     result = run("bash", "-c", program, PATH=path)
-    assert result.stdout.splitlines()[:3] == ["start stop status", "--timeout", "heatmap"]
-    assert "damon" in result.stdout.splitlines()[3].split()
+    *shown, last = result.stdout.splitlines()
+    assert shown == ["start stop schemes status", "--timeout", "heatmap", "prcl proc"]
+    assert "damon" in last.split()
+
+
+def test_the_example_schemes(root: Path) -> None:
+    program = root / PREFIX / "bin/perf-damon"
+    result = run(program, "start", "-h")
+    assert "examples: ethp, lru_sort, prcl, tiering" in " ".join(result.stderr.split())
+    assert (root / PREFIX / "lib/perf-damon/perf_damon/schemes/examples/prcl.schemes").is_file()
 
 
 def test_uninstall_takes_all_of_it_away(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -77,11 +78,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def watch(system: System, every_us: int, as_json: bool) -> int:
-    """Show it again and again: on a terminal in place, else a block each time.
+    """Show it again and again: in place on a terminal that can, else a block each time.
 
     Ends with Ctrl-C, and when what had schemes has ended. Raises Error.
     """
-    live = sys.stdout.isatty() and not as_json
+    dumb = os.environ.get("TERM", "dumb") in ("", "dumb")
+    live = sys.stdout.isatty() and not dumb and not as_json
     begin = time.monotonic()
     turn, seen = 0, False
     try:

@@ -117,7 +117,9 @@ def test_record_report_and_the_old_file(here: Path, target: int) -> None:
     assert result.returncode == 0, result.stderr
     assert (here / "perf.data.old").read_text() == "an old file\n"
     last = result.stderr.strip().splitlines()
-    assert re.match(r"\[ perf damon record: captured [\d,]+ snapshots \([\d,]+ regions\) in", last[-2])
+    assert re.match(
+        r"\[ perf damon record: captured [\d,]+ snapshots \([\d,]+ regions\) in", last[-2]
+    )
     assert last[-1] == "[ next: perf damon report ]"
 
     (recorded,) = events()

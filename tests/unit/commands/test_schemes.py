@@ -265,7 +265,8 @@ def test_watch_on_a_terminal_draws_in_place(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("LINES", "4")
-    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
 
     def sleep(_: float) -> None:
         damon.turn(damon.kdamond(0), None)
