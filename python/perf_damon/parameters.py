@@ -42,6 +42,8 @@ class Scheme:
 
     action: str
     """pageout, hugepage, stat …"""
+    text: str = ""
+    """All of it, as perf damon start --scheme takes it; empty where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,9 @@ class Parameters:
                 operations=str(k["operations"]),
                 attributes=_attributes(k["attributes"]),
                 pids=tuple(int(pid) for pid in k["pids"]),
-                schemes=tuple(Scheme(action=str(s["action"])) for s in k.get("schemes", ())),
+                schemes=tuple(
+                    Scheme(str(s["action"]), str(s.get("text", ""))) for s in k.get("schemes", ())
+                ),
             )
             for k in data["kdamonds"]
         )

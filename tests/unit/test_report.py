@@ -30,6 +30,7 @@ from perf_damon.render.text import Canvas
 GOLDEN = Path(__file__).parent / "render" / "golden"
 MB = 1 << 20
 ACTIONS = ("pageout", "hugepage", "nohugepage")
+TEXTS = ("action=pageout size=4K-max accesses=0%-0% age=500ms-max", "", "")
 HEAP, ANON, STACK = 0x555500000000, 0x7F0000000000, 0x7FFD00000000
 
 
@@ -73,7 +74,7 @@ def schemes() -> recordings.Recording:
         rows += [(at + 500 + 100 * i, 0, cold, cold + (2 + 2 * i) * MB) for i in range(5)]
     rows.sort()
     told = Parameters(
-        (Kdamond(77, "vaddr", recordings.DEFAULT, (1234,), tuple(map(Scheme, ACTIONS))),)
+        (Kdamond(77, "vaddr", recordings.DEFAULT, (1234,), tuple(map(Scheme, ACTIONS, TEXTS))),)
     )
     whole = both()
     return replace(whole, parameters=told, applied=recordings.applied(rows))

@@ -10,6 +10,7 @@ import numpy as np
 
 from perf_damon.analysis.layout import Axis, union
 from perf_damon.analysis.view import View
+from perf_damon.parameters import Scheme
 from perf_damon.recording import Applied, Column
 
 Key = tuple[int, int]
@@ -21,7 +22,7 @@ class Acts:
     """One scheme's."""
 
     key: Key
-    action: str | None
+    scheme: Scheme | None
     """None where the recording does not tell."""
     rows: Applied
     """By time, cut to the view."""
@@ -29,6 +30,11 @@ class Acts:
     """All sizes together: memory that was acted on n times counts n times."""
     distinct: int
     """Bytes that were acted on at least once."""
+
+    @property
+    def action(self) -> str | None:
+        """What it does, as far as the recording tells."""
+        return self.scheme.action if self.scheme else None
 
     @property
     def name(self) -> str:
@@ -62,26 +68,26 @@ def of_view(view: View, applied: Applied) -> Applied:
     return cut[np.flatnonzero(end > start)]
 
 
-def acts(rows: Applied, known: Iterable[str | None] = ()) -> list[Acts]:
+def acts(rows: Applied, known: Iterable[Scheme] = ()) -> list[Acts]:
     """The acts of each scheme, in order of context and scheme.
 
-    `known` are the actions of the first context's schemes: those that did nothing are there, too.
+    `known` are the first context's schemes: those that did nothing are there, too.
     """
-    actions = dict(enumerate(known))
+    schemes = dict(enumerate(known))
     keys, which = np.unique(
         np.column_stack((rows.context, rows.scheme)), axis=0, return_inverse=True
     )
-    found: dict[Key, Applied] = {(0, scheme): rows[:0] for scheme in actions}
+    found: dict[Key, Applied] = {(0, index): rows[:0] for index in schemes}
     for index, (context, scheme) in enumerate(keys.tolist()):
         found[context, scheme] = rows[np.flatnonzero(which.reshape(-1) == index)]
     return [
-        _acts(key, None if key[0] else actions.get(key[1]), found[key]) for key in sorted(found)
+        _acts(key, None if key[0] else schemes.get(key[1]), found[key]) for key in sorted(found)
     ]
 
 
-def _acts(key: Key, action: str | None, rows: Applied) -> Acts:
+def _acts(key: Key, scheme: Scheme | None, rows: Applied) -> Acts:
     start, end = union(rows.start, rows.end)
-    return Acts(key, action, rows, int((rows.end - rows.start).sum()), int((end - start).sum()))
+    return Acts(key, scheme, rows, int((rows.end - rows.start).sum()), int((end - start).sum()))
 
 
 def coverage(rows: Applied, edges: Column, axis: Axis) -> Column:

@@ -16,6 +16,7 @@ from perf_damon.analysis.select import Selected, select
 from perf_damon.analysis.survey import PERCENTILES, Survey, survey
 from perf_damon.analysis.wss import threshold
 from perf_damon.errors import EXIT_OK, DataError, UsageError
+from perf_damon.parameters import Scheme
 from perf_damon.recording import Recording
 from perf_damon.render import acts as acts_text
 from perf_damon.render import applied, data, regions, summary, wss
@@ -225,12 +226,11 @@ class Report:
         """What each scheme did; None where that was not recorded."""
         if self.recording.applied is None:
             return None
-        return acts(of_view(one.view, self.recording.applied), self._actions(one))
+        return acts(of_view(one.view, self.recording.applied), self._known(one))
 
-    def _actions(self, one: Selected) -> list[str]:
-        """The actions of a target's schemes, as far as the recording tells."""
-        schemes = self.recording.schemes_of(one.view.target.kdamond)
-        return [scheme.action for scheme in schemes]
+    def _known(self, one: Selected) -> tuple[Scheme, ...]:
+        """A target's schemes, as far as the recording tells."""
+        return self.recording.schemes_of(one.view.target.kdamond)
 
     def _require_applied(self) -> None:
         if self.recording.applied is None:
@@ -244,7 +244,8 @@ class Report:
         for one in self.selected:
             atlas = process_atlas(one.view, self.recording.mappings)
             rows = of_view(one.view, self.recording.applied)
-            yield from applied.applied_texts(one.view, rows, self._actions(one), atlas, form)
+            actions = [scheme.action for scheme in self._known(one)]
+            yield from applied.applied_texts(one.view, rows, actions, atlas, form)
 
     def _regions(self, form: str) -> Iterator[str]:
         for one in self.selected:

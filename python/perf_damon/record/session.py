@@ -21,12 +21,14 @@ from perf_damon.commands import monitoring
 from perf_damon.commands.describe import describe_attributes, describe_pids
 from perf_damon.control import monitor
 from perf_damon.control.monitor import Slot
+from perf_damon.control.nodes import Context
 from perf_damon.control.system import System
 from perf_damon.errors import EXIT_OK, Error
 from perf_damon.parameters import Kdamond, Parameters, Scheme
 from perf_damon.record.guard import Guard
 from perf_damon.record.launch import Launched, launch
 from perf_damon.record.perf import PerfRecord, Plan
+from perf_damon.schemes.text import format_scheme
 from perf_damon.terminal import say, working
 from perf_damon.units import format_size
 
@@ -127,13 +129,7 @@ class Session:
 
     def _plan(self, slots: list[Slot], pids: tuple[int, ...]) -> Plan:
         kdamonds = tuple(
-            Kdamond(
-                tid=slot.kdamond.pid or 0,
-                operations=slot.context.operations or "",
-                attributes=monitoring.attributes_of(slot.context),
-                pids=slot.context.pids,
-                schemes=tuple(Scheme(s.action or "") for s in slot.context.schemes or ()),
-            )
+            _kdamond(slot.kdamond.pid or 0, slot.context)
             for slot in slots
             if slot.context is not None
         )
@@ -290,6 +286,21 @@ class _Ends:
 
     def _over(self) -> str | None:
         return next((kind for kind, left in self._left.items() if left == 0), None)
+
+
+def _kdamond(tid: int, context: Context) -> Kdamond:
+    """What a recording tells of a kdamond."""
+    attributes = monitoring.attributes_of(context)
+    return Kdamond(
+        tid=tid,
+        operations=context.operations or "",
+        attributes=attributes,
+        pids=context.pids,
+        schemes=tuple(
+            Scheme(scheme.action or "", format_scheme(scheme, attributes))
+            for scheme in context.schemes or ()
+        ),
+    )
 
 
 def _held(undo: object, *args: object) -> None:

@@ -42,6 +42,9 @@ def act_lines(
         yield ""
         for line in wrap(f"{_title(act)}: memory acted on, share of each cell", canvas.width):
             yield canvas.bold(line)
+        if act.scheme and act.scheme.text:
+            for line in wrap(clean(act.scheme.text), canvas.width):
+                yield canvas.dim(line)
         yield from heatmap_lines(
             findings.heatmap,
             picture(act, findings),

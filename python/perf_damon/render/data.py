@@ -19,8 +19,8 @@ and a target goes on with
     wss       min_nr_accesses, percentiles: {percent: bytes}, mean, and for each snapshot
               time_ns, duration_ns, working_set, monitored
     schemes   time_edges_ns, columns as in heatmap; schemes: null where they were not recorded, or
-              [{context, scheme, action, regions, bytes, distinct_bytes, first_ns, last_ns,
-              acted_on: rows of shares of the cells' bytes}]
+              [{context, scheme, action, text, regions, bytes, distinct_bytes, first_ns,
+              last_ns, acted_on: rows of shares of the cells' bytes}]
 
 `regions` and `applied` are lines, each an object: see render/regions.py and render/applied.py.
 """
@@ -135,6 +135,7 @@ def _acts(view: View, acts: Sequence[Acts], findings: Findings | None) -> list[d
             "context": act.key[0],
             "scheme": act.key[1],
             "action": act.action,
+            "text": act.scheme.text if act.scheme else None,
             "regions": len(act.rows),
             "bytes": act.bytes,
             "distinct_bytes": act.distinct,

@@ -10,6 +10,7 @@ from recordings import MS
 from perf_damon.analysis.applied import acts, coverage, of_view
 from perf_damon.analysis.layout import axis
 from perf_damon.analysis.view import view
+from perf_damon.parameters import Scheme
 
 ROWS = [(0, 4096, 0, 9)]
 STEADY = [(100 * i, ROWS) for i in range(1, 11)]
@@ -48,7 +49,7 @@ def test_totals():
         [(1, 0, 0, 100), (2, 2, 0, 10), (3, 0, 50, 150), (4, 0, 500, 600), (5, 0, 0, 100)],
         context=[0, 0, 0, 0, 1],
     )
-    found = acts(rows, ["pageout", "stat"])
+    found = acts(rows, [Scheme("pageout"), Scheme("stat")])
     assert [(a.name, a.action, len(a.rows), a.bytes, a.distinct) for a in found] == [
         ("0", "pageout", 3, 300, 250),
         ("1", "stat", 0, 0, 0),
