@@ -78,8 +78,10 @@ def acts(rows: Applied, known: Iterable[Scheme] = ()) -> list[Acts]:
         np.column_stack((rows.context, rows.scheme)), axis=0, return_inverse=True
     )
     found: dict[Key, Applied] = {(0, index): rows[:0] for index in schemes}
-    for index, (context, scheme) in enumerate(keys.tolist()):
-        found[context, scheme] = rows[np.flatnonzero(which.reshape(-1) == index)]
+    which = which.reshape(-1)
+    groups = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1])
+    for (context, scheme), group in zip(keys.tolist(), groups, strict=bool(len(keys))):
+        found[context, scheme] = rows[group]
     return [
         _acts(key, None if key[0] else schemes.get(key[1]), found[key]) for key in sorted(found)
     ]
