@@ -37,6 +37,16 @@ class Attributes:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheme:
+    """A scheme of the monitoring that a recording listens to."""
+
+    action: str
+    """pageout, hugepage, stat …"""
+    text: str = ""
+    """All of it, as perf damon start --scheme takes it; empty where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kdamond:
     """A kdamond that a recording listens to."""
 
@@ -47,6 +57,8 @@ class Kdamond:
     attributes: Attributes
     pids: tuple[int, ...] = ()
     """The process of each target, in order of target id; empty for paddr."""
+    schemes: tuple[Scheme, ...] = ()
+    """Those that were installed when recording began, in order of their index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,9 @@ class Parameters:
                 operations=str(k["operations"]),
                 attributes=_attributes(k["attributes"]),
                 pids=tuple(int(pid) for pid in k["pids"]),
+                schemes=tuple(
+                    Scheme(str(s["action"]), str(s.get("text", ""))) for s in k.get("schemes", ())
+                ),
             )
             for k in data["kdamonds"]
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perf_damon.parameters import Attributes, Parameters
+from perf_damon.parameters import Attributes, Parameters, Scheme
 
 if TYPE_CHECKING:
     import pandas
@@ -54,6 +54,40 @@ class Regions:
             age=None if self.age is None else self.age[rows],
             nr_regions=self.nr_regions[rows],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What schemes acted on: columns of equal length n, by time.
+
+    A row is one `damon:damos_before_apply` event: a scheme is about to act on one region.
+    """
+
+    time: Column
+    """uint64 (n,): nanoseconds of the recording's clock."""
+    kdamond: Column
+    """int32 (n,): thread id of the kdamond."""
+    context: Column
+    """uint32 (n,): index of the kdamond's context."""
+    scheme: Column
+    """uint32 (n,): index of the context's scheme."""
+    target: Column
+    """uint64 (n,): the target's index, as Target.id."""
+    start: Column
+    """uint64 (n,): first byte's address."""
+    end: Column
+    """uint64 (n,): address after the last byte."""
+    nr_accesses: Column
+    """uint32 (n,): as in Regions, of the region when it was acted on."""
+    age: Column
+    """uint32 (n,): as in Regions."""
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def __getitem__(self, rows: slice | Column) -> Applied:
+        """The same columns for some of the rows."""
+        return Applied(*(getattr(self, name)[rows] for name in Applied.__dataclass_fields__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +214,8 @@ class Recording:
     losses: Losses
     size: int
     """Bytes of the file."""
+    applied: Applied | None = None
+    """What schemes acted on, of all targets; None where that was not recorded."""
 
     @property
     def start_time(self) -> int:
@@ -208,6 +244,68 @@ class Recording:
             none = Target(0, 0, slice(0, 0), empty, np.zeros(1, dtype=np.int64))
             frames = [_frame(none, 0)]
         return pandas.concat(frames, ignore_index=True)
+
+    def action_of(self, kdamond: int, scheme: int) -> str | None:
+        """The action of a kdamond's scheme; None where the recording does not tell."""
+        schemes = self.schemes_of(kdamond)
+        return schemes[scheme].action if scheme < len(schemes) else None
+
+    def schemes_of(self, kdamond: int) -> tuple[Scheme, ...]:
+        """A kdamond's schemes by index, as far as the recording tells: of its first context."""
+        for known in self.parameters.kdamonds if self.parameters else ():
+            if known.tid == kdamond:
+                return known.schemes
+        return ()
+
+    def applied_to_pandas(self) -> pandas.DataFrame:
+        """One row a region that a scheme acted on, as a pandas DataFrame; by time.
+
+        Columns: kdamond, context, scheme, action (None where not known), target (id), pid
+        (nullable), time (seconds since the first damon_aggregated event, so it may be below 0),
+        start, end, size (bytes), nr_accesses, age (seconds; NaN where unknown). No rows where
+        schemes were not recorded.
+        """
+        import pandas
+
+        applied = self.applied
+        if applied is None:
+            applied = Applied(*(np.empty(0, kind) for kind in _APPLIED_TYPES))
+        count = len(applied)
+        pid = pandas.array([pandas.NA], dtype="Int32").repeat(count)
+        age = np.full(count, np.nan)
+        for target in self.targets:
+            mine = (applied.kdamond == target.kdamond) & (applied.target == target.id)
+            if target.pid is not None:
+                pid[mine] = target.pid
+            if target.attributes.aggr_us:
+                age[mine] = applied.age[mine] * (target.attributes.aggr_us / 1e6)
+        keys, which = np.unique(
+            np.column_stack((applied.kdamond, applied.scheme)), axis=0, return_inverse=True
+        )
+        actions = np.array([self.action_of(*key) for key in keys.tolist()], object)
+        return pandas.DataFrame(
+            {
+                "kdamond": applied.kdamond,
+                "context": applied.context,
+                "scheme": applied.scheme,
+                "action": actions[which.reshape(-1)],
+                "target": applied.target,
+                "pid": pid,
+                "time": (applied.time.astype(np.int64) - self.start_time) / 1e9,
+                "start": applied.start,
+                "end": applied.end,
+                "size": applied.end - applied.start,
+                "nr_accesses": applied.nr_accesses,
+                "age": age,
+            }
+        )
+
+
+_APPLIED_TYPES = (
+    *(np.uint64, np.int32, np.uint32, np.uint32, np.uint64),
+    *(np.uint64, np.uint64, np.uint32, np.uint32),
+)
+"""Of the columns of Applied, in their order."""
 
 
 def _frame(target: Target, start_time: int) -> pandas.DataFrame:

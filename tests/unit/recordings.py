@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from perf_damon.parameters import Attributes
-from perf_damon.recording import Header, Losses, Mappings, Recording, Regions, Target
+from perf_damon.recording import Applied, Header, Losses, Mappings, Recording, Regions, Target
 
 MS = 1_000_000
 DEFAULT = Attributes(5_000, 100_000, 1_000_000, 10, 1000)
@@ -78,12 +78,31 @@ def mappings(rows: Sequence[tuple[int, int, int, str]] = (), time: Sequence[int]
     )
 
 
+def applied(rows: Sequence[tuple[int, int, int, int]], **keys: int | Sequence[int]) -> Applied:
+    """What schemes acted on: (time in ms, scheme, start, end); keys are further columns."""
+    columns = {"kdamond": 77, "context": 0, "target": 0, "nr_accesses": 0, "age": 30, **keys}
+    time, scheme, start, end = list(zip(*rows, strict=True)) or [()] * 4
+    count = len(rows)
+    return Applied(
+        time=np.array(time, np.uint64) * np.uint64(MS),
+        kdamond=np.broadcast_to(np.array(columns["kdamond"], np.int32), count),
+        context=np.broadcast_to(np.array(columns["context"], np.uint32), count),
+        scheme=np.array(scheme, np.uint32),
+        target=np.broadcast_to(np.array(columns["target"], np.uint64), count),
+        start=np.array(start, np.uint64),
+        end=np.array(end, np.uint64),
+        nr_accesses=np.broadcast_to(np.array(columns["nr_accesses"], np.uint32), count),
+        age=np.broadcast_to(np.array(columns["age"], np.uint32), count),
+    )
+
+
 def recording(
     *targets: Target,
     maps: Sequence[tuple[int, int, int, str]] = (),
     losses: Losses | None = None,
     header: Header | None = None,
     parameters: object = None,
+    applied: Applied | None = None,
 ) -> Recording:
     """A Recording of these targets."""
     return Recording(
@@ -96,6 +115,7 @@ def recording(
         parameters=parameters,
         losses=losses or Losses(),
         size=4096,
+        applied=applied,
     )
 
 

@@ -49,7 +49,7 @@ def test_usage(words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["start", "stop", "tune", "schemes", "status", "record", "report"]
+    "command", ["start", "stop", "tune", "schemes", "status", "record", "report", "advise"]
 )
 def test_help_is_whole(command: str) -> None:
     result = perf_damon(command, "-h")
@@ -59,12 +59,15 @@ def test_help_is_whole(command: str) -> None:
 
 def test_what_perfs_completion_asks() -> None:
     assert perf_damon("--list-cmds").stdout.split() == [
-        "start", "stop", "tune", "schemes", "status", "record", "report",
+        "start", "stop", "tune", "schemes", "status", "record", "report", "advise",
     ]  # fmt: skip
     options = perf_damon("record", "--list-opts")
     assert options.returncode == 0
     assert {"--pid", "--output", "--timeout", "--aggr", "--perf"} <= set(options.stdout.split())
+    assert "--schemes" in options.stdout.split()
     assert "--input" in perf_damon("report", "--list-opts").stdout.split()
+    options = perf_damon("advise", "--list-opts")
+    assert {"--input", "--apply", "--risk"} <= set(options.stdout.split())
 
 
 def test_version() -> None:
@@ -73,7 +76,7 @@ def test_version() -> None:
 
 def test_nothing_heavy_is_loaded_for_help() -> None:
     heavy = "{'numpy', 'pandas'}"
-    for command in ("start", "stop", "tune", "schemes", "status", "record", "report"):
+    for command in ("start", "stop", "tune", "schemes", "status", "record", "report", "advise"):
         program = (
             f"import sys; sys.path.insert(0, {str(PROGRAM.parents[2] / 'python')!r})\n"
             "from perf_damon.cli import main\n"

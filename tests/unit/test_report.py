@@ -23,12 +23,14 @@ from perf_damon.commands import report
 from perf_damon.commands.report_views import Options, Report
 from perf_damon.errors import DataError, UsageError
 from perf_damon.options import Parser
-from perf_damon.parameters import Attributes
+from perf_damon.parameters import Attributes, Kdamond, Parameters, Scheme
 from perf_damon.recording import Header, Losses
 from perf_damon.render.text import Canvas
 
 GOLDEN = Path(__file__).parent / "render" / "golden"
 MB = 1 << 20
+ACTIONS = ("pageout", "hugepage", "nohugepage")
+TEXTS = ("action=pageout size=4K-max accesses=0%-0% age=500ms-max", "", "")
 HEAP, ANON, STACK = 0x555500000000, 0x7F0000000000, 0x7FFD00000000
 
 
@@ -61,6 +63,21 @@ def memory() -> recordings.Target:
         attributes=Attributes(aggr_us=200_000, sample_us=10_000),
         inferred=True,
     )
+
+
+def schemes() -> recordings.Recording:
+    """The steps that have cooled down are paged out; of the step that is hot, half is huge."""
+    rows = [(1000 + 100 * i, 1, HEAP, HEAP + MB) for i in range(5)]
+    for step in range(1, 4):
+        cold = ANON + (step - 1) * 10 * MB
+        at = 1000 + 1500 * step
+        rows += [(at + 500 + 100 * i, 0, cold, cold + (2 + 2 * i) * MB) for i in range(5)]
+    rows.sort()
+    told = Parameters(
+        (Kdamond(77, "vaddr", recordings.DEFAULT, (1234,), tuple(map(Scheme, ACTIONS, TEXTS))),)
+    )
+    whole = both()
+    return replace(whole, parameters=told, applied=recordings.applied(rows))
 
 
 def both() -> recordings.Recording:
@@ -151,6 +168,48 @@ def test_no_line_is_wider_than_asked_for(run):
             lines = run(both(), *words, "--width", str(width)).splitlines()
             wide = [line for line in lines if len(line) > width]
             assert wide == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("schemes.txt", ["schemes", "--target", "1", "--height", "6"]),
+        ("schemes-part.txt", ["schemes", "--time", "0,3.5", "--address", "0x7f0000000000+15M"]),
+        ("schemes.json", ["schemes", "--format", "json", "--width", "20", "--height", "4"]),
+        ("schemes.csv", ["schemes", "--format", "csv", "--width", "20", "--height", "4"]),
+        ("applied.txt", ["applied", "--time", "1.5,2.6"]),
+        ("applied.csv", ["applied", "--time", "1.5,2.6", "--format", "csv"]),
+        ("applied.json", ["applied", "--time", "1.5,2.6", "--format", "json"]),
+    ],
+)
+def test_prints_what_schemes_did(run, name, words):
+    check(name, run(schemes(), *words))
+
+
+def test_schemes_that_did_nothing_and_were_not_recorded(run):
+    none = replace(schemes(), applied=recordings.applied([]))
+    text = run(none, "schemes", "--target", "1")
+    assert "No scheme acted on this memory." in text
+    assert "Installed: pageout, hugepage, nohugepage" in text
+    unknown = run(both(), "schemes")
+    assert unknown.count("does not tell what schemes did: perf damon record") == 2
+    (first, _) = json.loads(run(both(), "schemes", "--format", "json"))["targets"]
+    assert first["schemes"] is None
+    (first, _) = json.loads(run(none, "schemes", "--format", "json"))["targets"]
+    assert [scheme["regions"] for scheme in first["schemes"]] == [0, 0, 0]
+    for words in (["applied"], ["applied", "--format", "csv"], ["schemes", "--format", "csv"]):
+        with pytest.raises(DataError, match="does not tell what schemes did") as caught:
+            run(both(), *words)
+        assert "record --schemes" in caught.value.hint
+
+
+def test_schemes_on_narrow_terminals_and_of_unknown_actions(run):
+    unknown = replace(schemes(), parameters=None)
+    for words in (["schemes", "--width", "40"], ["schemes", "--width", "100"]):
+        lines = run(unknown, *words).splitlines()
+        assert [line for line in lines if len(line) > int(words[-1])] == []
+        assert sum("(unknown)" in line for line in lines) == 2
+    assert " 0:0 - 0x" in run(unknown, "applied")
 
 
 def test_data_can_be_read_back(run):

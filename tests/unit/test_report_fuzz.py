@@ -11,10 +11,13 @@ import recordings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perf_damon.analysis.advice import advise
 from perf_damon.analysis.select import select
 from perf_damon.commands.report_views import Options, Report
 from perf_damon.parameters import Attributes
+from perf_damon.render.advice import advice_data, advice_text
 from perf_damon.render.text import Canvas
+from perf_damon.schemes.text import parse_file
 
 U32, U64 = 2**32 - 1, 2**64 - 1
 ADDRESS = st.integers(0, U64) | st.integers(0, 1 << 20) | st.sampled_from([0, 4096, U64 - 1, U64])
@@ -26,6 +29,12 @@ ROWS = st.lists(
 SNAPSHOTS = st.lists(
     st.tuples(st.sampled_from([0, 1, 100, 100, 100, 5000, 10**9]), ROWS), min_size=1, max_size=9
 )
+ACTS = st.lists(
+    st.tuples(st.integers(0, 10**10), st.integers(0, 3) | st.just(U32), ADDRESS, ADDRESS).map(
+        lambda row: (*row[:2], min(row[2:]), max(row[2:]))
+    ),
+    max_size=9,
+).map(sorted)
 MAPPINGS = st.lists(
     st.tuples(
         st.just(1234), ADDRESS, ADDRESS, st.sampled_from(["", "[heap]", "/a\x1b,b", "漢\udc80"])
@@ -39,12 +48,13 @@ MAPPINGS = st.lists(
 @given(
     snapshots=SNAPSHOTS,
     maps=MAPPINGS,
+    acts=ACTS,
     ages=st.booleans(),
     attributes=st.sampled_from(
         [recordings.DEFAULT, Attributes(), Attributes(0, 0), Attributes(7, 3)]
     ),
     window=st.none() | st.tuples(ADDRESS, ADDRESS),
-    view=st.sampled_from(["summary", "heatmap", "wss", "regions"]),
+    view=st.sampled_from(["summary", "heatmap", "wss", "regions", "schemes", "applied"]),
     canvas=st.builds(
         Canvas,
         st.sampled_from([40, 80, 233]),
@@ -53,14 +63,22 @@ MAPPINGS = st.lists(
         st.booleans(),
     ),
 )
-def test_every_view_ends_well(snapshots, maps, ages, attributes, window, view, canvas):
+def test_every_view_ends_well(snapshots, maps, acts, ages, attributes, window, view, canvas):
     time, stamped = 0, []
     for distance, rows in snapshots:
         time += distance
         stamped.append((time, rows))
     target = recordings.target(stamped, ages=ages, attributes=attributes)
-    whole = recordings.recording(target, maps=maps)
+    # The reader lets no empty range through.
+    applied = recordings.applied([act for act in acts if act[2] < act[3]])
+    whole = recordings.recording(target, maps=maps, applied=applied)
     address = f"{min(window)},{max(window)}" if window and window[0] != window[1] else None
+    chosen = select(whole, address=address)
+    views = [one.view for one in chosen if one.view.nr_snapshots]
+    advice = advise(views, whole.mappings, "vaddr")
+    written = advice_text(whole, chosen, advice, 0.05)
+    assert len(parse_file(written, "x")) == len(advice.proposals)
+    json.dumps(advice_data(whole, chosen, advice, 0.05), allow_nan=False)
     report = {}
     for form in ("text", "json", "csv"):
         report[form] = Report(whole, select(whole, address=address), Options(view, form))

@@ -23,8 +23,8 @@ _perf_damon() {
 		elif [[ $COMP_CWORD -gt 2 && $word == -* ]]; then
 			words=$(perf damon "${COMP_WORDS[2]}" --list-opts 2>/dev/null)
 		elif [[ $COMP_CWORD -eq 3 && ${COMP_WORDS[2]} == report ]]; then
-			words="heatmap wss regions"
-		elif [[ ${COMP_WORDS[COMP_CWORD - 1]} == --schemes ]]; then
+			words="heatmap wss regions schemes applied"
+		elif [[ ${COMP_WORDS[COMP_CWORD - 1]} == --schemes && ${COMP_WORDS[2]} != record ]]; then
 			words="ethp lru_sort prcl tiering"
 			mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word"; compgen -f -- "$word")
 			return

@@ -30,6 +30,7 @@ examples:
   perf damon record $(pidof redis-server)
   perf damon record --timeout 30s -o redis.data $(pidof redis-server)
   perf damon record -- ./app --its-options
+  perf damon record --schemes $(pidof app)
   perf damon record -a --sample 50ms --aggr 1s --timeout 1m
   perf damon record 1234 --perf -z --max-size 1G"""
 TAKES_COMMAND = True
@@ -46,6 +47,11 @@ def configure(parser: Parser) -> None:
     )
     parser.add_argument(
         "--timeout", type=argument(parse_time_us), metavar="TIME", help="stop after this time"
+    )
+    parser.add_argument(
+        "--schemes",
+        action="store_true",
+        help="also record which regions DAMON's schemes act on: see perf damon report schemes",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what perf record says")
@@ -67,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     system.require_root("perf damon record")
     system.require_damon()
     system.require_event()
+    if args.schemes:
+        system.require_apply_event()
     perf = find_perf()
     check_output(args.output)
     monitoring.check_pids(system, wanted.pids)
@@ -81,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         everything=args.all_cpus,
         timeout_s=None if args.timeout is None else args.timeout / 1e6,
         options=tuple(args.perf),
+        schemes=args.schemes,
         quiet=args.quiet,
     )
     try:

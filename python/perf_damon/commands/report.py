@@ -7,7 +7,7 @@ import argparse
 
 from perf_damon.terminal import working
 
-USAGE = "perf damon report [<options>] [heatmap | wss | regions]"
+USAGE = "perf damon report [<options>] [heatmap | wss | regions | schemes | applied]"
 DESCRIPTION = """\
 Show what perf damon record, or perf record -e damon:damon_aggregated, has recorded.
 Without a word: a summary, a heatmap, and the hottest memory by mapping.
@@ -15,6 +15,8 @@ Without a word: a summary, a heatmap, and the hottest memory by mapping.
   heatmap   access rates over time and addresses
   wss       working set size: percentiles, and over time
   regions   one line a region and snapshot, for grep and awk
+  schemes   what DAMON's schemes acted on, and when (of record --schemes)
+  applied   one line a region that a scheme acted on
 """
 EPILOG = """\
 examples:
@@ -24,14 +26,18 @@ examples:
   perf damon report wss --format json
   perf damon report regions | awk '$6 > 50'      regions accessed in half of the samples
 """
-VIEWS = ("summary", "heatmap", "wss", "regions")
+VIEWS = ("summary", "heatmap", "wss", "regions", "schemes", "applied")
 FORMATS = ("text", "json", "csv")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "view", nargs="?", choices=VIEWS, default="summary", metavar="heatmap | wss | regions"
+        "view",
+        nargs="?",
+        choices=VIEWS,
+        default="summary",
+        metavar="heatmap | wss | regions | schemes | applied",
     )
     parser.add_argument("-i", "--input", default="perf.data", metavar="FILE", help="the recording")
     parser.add_argument("--format", choices=FORMATS, default="text", help="text, json or csv")

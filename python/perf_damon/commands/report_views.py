@@ -10,15 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from perf_damon.analysis.applied import Acts, acts, of_view
 from perf_damon.analysis.report import Findings, examine, process_atlas
 from perf_damon.analysis.select import Selected, select
 from perf_damon.analysis.survey import PERCENTILES, Survey, survey
 from perf_damon.analysis.wss import threshold
 from perf_damon.errors import EXIT_OK, DataError, UsageError
+from perf_damon.parameters import Scheme
 from perf_damon.recording import Recording
-from perf_damon.render import data, regions, summary, wss
+from perf_damon.render import acts as acts_text
+from perf_damon.render import applied, data, regions, summary, wss
 from perf_damon.render.heatmap import columns, rows_per_line
-from perf_damon.render.text import Canvas
+from perf_damon.render.text import Canvas, wrap
 from perf_damon.terminal import say, screen
 
 MIN_WIDTH, MAX_WIDTH = 40, 4000
@@ -109,13 +112,24 @@ class Report:
 
     def text(self, canvas: Canvas) -> Iterator[str]:
         """Pieces of a report for people."""
-        if self.options.view == "regions":
+        if self.options.view in ("regions", "applied"):
             for line in summary.loss_lines(self.recording, Canvas(width=200)):
                 say(line)
+        if self.options.view == "regions":
             yield regions.TEXT_HEAD
             yield from self._regions("text")
             return
-        section = {"summary": self._summary, "heatmap": self._heatmap, "wss": self._wss}
+        if self.options.view == "applied":
+            self._require_applied()
+            yield applied.TEXT_HEAD
+            yield from self._applied("text")
+            return
+        section = {
+            "summary": self._summary,
+            "heatmap": self._heatmap,
+            "wss": self._wss,
+            "schemes": self._schemes,
+        }
         if self.options.view == "summary":
             opening = summary.recording_lines(self.recording, canvas)
         else:
@@ -134,11 +148,16 @@ class Report:
         if view == "regions":
             yield regions.CSV_HEAD if form == "csv" else ""
             yield from self._regions(form)
+        elif view == "applied":
+            self._require_applied()
+            yield applied.CSV_HEAD if form == "csv" else ""
+            yield from self._applied(form)
         elif form == "json":
             describe = {
                 "summary": self._summary_data,
                 "heatmap": self._heatmap_data,
                 "wss": self._wss_data,
+                "schemes": self._schemes_data,
             }
             targets = [describe[view](one) for one in self.selected]
             whole = {"recording": data.recording_data(self.recording), "targets": targets}
@@ -147,6 +166,13 @@ class Report:
             yield data.WSS_HEAD
             for one in self.selected:
                 yield "".join(data.wss_csv(one, self._survey(one)))
+        elif view == "schemes":
+            self._require_applied()
+            yield data.ACTS_HEAD
+            for one in self.selected:
+                found = self._examine(one, *self._resolution())
+                if found is not None:
+                    yield from data.acts_csv(one, self._acts(one) or [], found)
         else:
             write = data.heatmap_csv if view == "heatmap" else data.area_csv
             yield data.HEATMAP_HEAD if view == "heatmap" else data.AREA_HEAD
@@ -176,6 +202,13 @@ class Report:
     def _wss(self, one: Selected, canvas: Canvas) -> Iterator[str]:
         yield from wss.wss_lines(one.view, self._survey(one), self.options.percentiles, canvas)
 
+    def _schemes(self, one: Selected, canvas: Canvas) -> Iterator[str]:
+        done = self._acts(one)
+        if done is None:
+            yield from wrap(acts_text.NOT_RECORDED, canvas.width)
+            return
+        yield from acts_text.act_lines(one.view, done, self._picture_findings(one, canvas), canvas)
+
     def _summary_data(self, one: Selected) -> dict[str, Any]:
         return data.summary_data(one, self._examine(one, *self._resolution()))
 
@@ -184,6 +217,35 @@ class Report:
 
     def _wss_data(self, one: Selected) -> dict[str, Any]:
         return data.wss_data(one, self._survey(one), self.options.percentiles)
+
+    def _schemes_data(self, one: Selected) -> dict[str, Any]:
+        found = self._examine(one, *self._resolution())
+        return data.schemes_data(one, self._acts(one), found)
+
+    def _acts(self, one: Selected) -> list[Acts] | None:
+        """What each scheme did; None where that was not recorded."""
+        if self.recording.applied is None:
+            return None
+        return acts(of_view(one.view, self.recording.applied), self._known(one))
+
+    def _known(self, one: Selected) -> tuple[Scheme, ...]:
+        """A target's schemes, as far as the recording tells."""
+        return self.recording.schemes_of(one.view.target.kdamond)
+
+    def _require_applied(self) -> None:
+        if self.recording.applied is None:
+            raise DataError(
+                f"{self.recording.path}: does not tell what schemes did",
+                "perf damon record --schemes records that",
+            )
+
+    def _applied(self, form: str) -> Iterator[str]:
+        assert self.recording.applied is not None
+        for one in self.selected:
+            atlas = process_atlas(one.view, self.recording.mappings)
+            rows = of_view(one.view, self.recording.applied)
+            actions = [scheme.action for scheme in self._known(one)]
+            yield from applied.applied_texts(one.view, rows, actions, atlas, form)
 
     def _regions(self, form: str) -> Iterator[str]:
         for one in self.selected:

@@ -18,6 +18,7 @@ MODULES = ("damon_reclaim", "damon_lru_sort", "damon_stat")
 """Kernel modules that run a kdamond of their own, outside of the sysfs tree."""
 
 EVENT = "damon_aggregated"
+APPLY_EVENT = "damos_before_apply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,10 @@ class System:
             return (self.proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return ""
 
-    def tracing_event(self) -> Path | None:
-        """The folder of damon:damon_aggregated in tracefs; None where it is not to be seen."""
+    def tracing_event(self, name: str = EVENT) -> Path | None:
+        """The folder of one of DAMON's events in tracefs; None where it is not to be seen."""
         for root in self.tracing:
-            if (path := root / "events/damon" / EVENT).is_dir():
+            if (path := root / "events/damon" / name).is_dir():
                 return path
         return None
 
@@ -156,6 +157,15 @@ class System:
             f"this kernel has no tracepoint damon:{EVENT} ({root}/events/damon)",
             "it needs CONFIG_DAMON=y and tracepoints (CONFIG_FTRACE)",
         )
+
+    def require_apply_event(self) -> None:
+        """Raise Error where perf cannot see damon:damos_before_apply."""
+        if self.tracing_event(APPLY_EVENT) is None:
+            raise Error(
+                f"this kernel ({platform.release()}) does not tell what schemes act on: it has no "
+                f"tracepoint damon:{APPLY_EVENT}",
+                "Linux 6.7 and later have it; record without --schemes",
+            )
 
 
 def find_perf() -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from perf_damon.errors import DataError
 from perf_damon.parameters import Parameters
 from perf_damon.perfdata import container, tracing
+from perf_damon.perfdata.applied import AppliedCollector
 from perf_damon.perfdata.assemble import assemble
 from perf_damon.perfdata.container import Attr, Container
 from perf_damon.perfdata.events import EventCollector, Events
@@ -21,7 +22,7 @@ from perf_damon.perfdata.script import ScriptReader
 from perf_damon.perfdata.sideband import SidebandCollector
 from perf_damon.perfdata.tracing import EventFormat
 from perf_damon.perfdata.walk import Walk
-from perf_damon.recording import Header, Losses, Recording
+from perf_damon.recording import Applied, Header, Losses, Recording
 
 _KEPT_BYTES = 16 << 20
 RECORD_HINT = "record one: perf damon record PID"
@@ -71,25 +72,35 @@ def _file_header(file: BinaryIO, parts: Container) -> Header:
 
 def _read_columns(file: BinaryIO, parts: Container) -> Recording:
     attr, event = _damon_event(file, parts)
+    acted = _event_of(file, parts, tracing.APPLY_EVENT)
     _keep_freed_memory()
     events = EventCollector(
         attr, event, others=len(parts.attrs) > 1, data_size=parts.data.size, path=parts.path
     )
+    applied = None
+    if acted is not None:
+        applied = AppliedCollector(*acted, data_size=parts.data.size, path=parts.path)
     sideband = SidebandCollector(attr)
     walk = Walk(file, parts.data)
     for block in walk:
         events.take(block)
+        if applied is not None:
+            applied.take(block)
         sideband.take(block)
+    skipped = walk.skipped_records + events.skipped_records
+    if applied is not None:
+        skipped += applied.skipped_records
     return _recording(
         parts.path,
         parts.size,
         _file_header(file, parts),
         events.events(),
+        None if applied is None else applied.applied(),
         sideband,
         Losses(
             events=sideband.lost_events,
             truncated_bytes=walk.truncated_bytes + parts.missing,
-            skipped_records=walk.skipped_records + events.skipped_records,
+            skipped_records=skipped,
         ),
     )
 
@@ -109,7 +120,10 @@ def _read_through_perf(path: str, size: int, header: Header) -> Recording:
     reader = ScriptReader(path)
     events = reader.read()
     losses = Losses(events=reader.lost_events, skipped_records=int(reader.failed))
-    return _recording(path, size, header, events, reader, losses)
+    # Without a line of it, the event's name among perf's words tells that it was recorded.
+    recorded = any(tracing.APPLY_EVENT in word for word in header.cmdline)
+    applied = reader.applied(recorded)
+    return _recording(path, size, header, events, applied, reader, losses)
 
 
 def _recording(
@@ -117,6 +131,7 @@ def _recording(
     size: int,
     header: Header,
     events: Events,
+    applied: Applied | None,
     sideband: SidebandCollector | ScriptReader,
     losses: Losses,
 ) -> Recording:
@@ -133,7 +148,20 @@ def _recording(
         parameters=parameters,
         losses=losses,
         size=size,
+        applied=applied,
     )
+
+
+def _event_of(file: BinaryIO, parts: Container, name: str) -> tuple[Attr, EventFormat] | None:
+    """The attribute and the format of another of DAMON's events; None where it is not recorded."""
+    tracepoints = {a.config: a for a in parts.attrs if a.type == container.TYPE_TRACEPOINT}
+    formats = tracing.parse_tracing_data(parts.feature(file, container.TRACING_DATA))
+    if not formats and (running := tracing.running_kernel_format(name)) is not None:
+        formats = [running]
+    for event in formats:
+        if (event.system, event.name) == (tracing.SYSTEM, name) and event.id in tracepoints:
+            return tracepoints[event.id], event
+    return None
 
 
 def _damon_event(file: BinaryIO, parts: Container) -> tuple[Attr, EventFormat]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""From blocks of records to columns of regions: gathers the fields of DAMON's samples."""
+"""The events damon:damon_aggregated as columns of regions, each with its target."""
 
 from __future__ import annotations
 
@@ -9,19 +9,11 @@ import numpy as np
 
 from perf_damon.errors import DataError
 from perf_damon.perfdata.container import Attr
-from perf_damon.perfdata.layout import (
-    RECORD_SAMPLE,
-    SampleLayout,
-    raw_end,
-    raw_fields,
-    sample_dtype,
-)
+from perf_damon.perfdata.layout import raw_fields
+from perf_damon.perfdata.samples import SampleCollector
 from perf_damon.perfdata.tracing import EventFormat
-from perf_damon.perfdata.walk import Block
 
 MAX_TARGETS = 1 << 16
-_TYPE = np.uint64(0xFFFFFFFF)
-_WORD_SHIFT = np.uint64(51)
 _KINDS = {
     "time": np.uint64,
     "start": np.uint64,
@@ -47,8 +39,8 @@ class Events:
     """The rows are in order of time."""
 
 
-class EventCollector:
-    """Takes blocks, picks one event's samples out of them, and keeps their fields."""
+class EventCollector(SampleCollector):
+    """Takes blocks, picks damon_aggregated's samples out of them, and keeps their fields."""
 
     def __init__(
         self, attr: Attr, event: EventFormat, *, others: bool, data_size: int, path: str
@@ -57,7 +49,6 @@ class EventCollector:
 
         Raises DataError where the event's samples lack what is needed.
         """
-        layout = SampleLayout.of(attr)
         fields = raw_fields(event)
         if fields is None:
             raise DataError(
@@ -65,105 +56,18 @@ class EventCollector:
                 + (", ".join(n for n in event.fields if not n.startswith("common_")) or "none"),
                 "perf damon reads target_id, nr_regions, start, end, nr_accesses and age",
             )
-        if layout is None:
-            raise DataError(
-                f"{path}: the samples lack thread, time or raw data",
-                "record them: perf record -T -R -e damon:damon_aggregated, or perf damon record",
-            )
-        self._layout = layout
-        self._type = attr.config & 0xFFFF
-        self._raw_end = raw_end(fields)
-        self._need = layout.raw + 4 + self._raw_end + 7 & ~7
-        self._dtype = sample_dtype(layout, fields, self._need)
-        self._void = np.dtype(("V", self._need))
-        self._others = others
-        self._ids = _IdSet(attr.ids) if others and layout.id is not None else None
-        # No more events than this can be in the data. Pages that are not filled cost nothing.
-        capacity = data_size // self._need
-        self._columns = {
-            name: np.empty(capacity, dtype=kind)
-            for name, kind in _KINDS.items()
-            if name in fields or name == "time"
-        }
-        self._target = np.zeros(capacity, dtype=np.uint16)
+        super().__init__(attr, fields, _KINDS, others=others, data_size=data_size, path=path)
+        self._target = np.zeros(self._capacity, dtype=np.uint16)
         self._keys: dict[tuple[int, int], int] = {}
-        self._count = 0
         self._ordered = True
         self._last_time = 0
-        self.skipped_records = 0
-        """Samples of the event that do not hold what they should."""
 
-    def take(self, block: Block) -> None:
-        """Keep the block's samples of the event."""
-        layout = self._layout
-        if block.at is None and not layout.variable:
-            if int(block.headers[0]) & 0xFFFFFFFF != RECORD_SAMPLE:
-                return
-            count, stride = len(block.headers), block.step * 8
-            if stride >= self._need:
-                rows = np.ndarray(count, self._dtype, block.words, strides=(stride,))
-                if self._ids is None or self._ids.holds(rows["id"]).all():
-                    self._keep(rows, rows)
-                    return
-        samples = block.headers & _TYPE == RECORD_SAMPLE
-        at = block.places()[samples]
-        sizes = (block.headers[samples] >> _WORD_SHIFT).astype(np.int64) * 8
-        if self._ids is not None and len(at):
-            ids = block.words[np.minimum(at + layout.id // 8, len(block.words) - 1)]
-            ours = self._ids.holds(ids)
-            at, sizes = at[ours], sizes[ours]
-        self._take_places(block.words, at, sizes)
-
-    def _take_places(self, words: np.ndarray, at: np.ndarray, sizes: np.ndarray) -> None:
-        """Keep the samples of `sizes` bytes whose headers are words[at]."""
-        shift = self._layout.shifts(words, at) if self._layout.variable else None
-        fits = sizes >= self._need if shift is None else sizes >= self._need + shift
-        if not fits.all():
-            self._skip(~fits)
-            at = at[fits]
-            shift = None if shift is None else shift[fits]
-        if not len(at):
-            return
-        # Gathered as opaque bytes: fields of a structured type would be copied one by one.
-        everywhere = np.ndarray(len(words) - self._need // 8 + 1, self._void, words, strides=(8,))
-        head = everywhere[at].view(self._dtype)
-        raw = head if shift is None else everywhere[at + shift // 8].view(self._dtype)
-        self._keep(head, raw)
-
-    def _keep(self, head: np.ndarray, raw: np.ndarray) -> None:
-        """Keep rows: thread and time from `head`, the event's fields from `raw`."""
-        kin = raw["common_type"] == self._type
-        if not kin.all():
-            self._skip(~kin)
-            self._keep_some(head, raw, kin)
-            return
-        first, last = self._count, self._count + len(head)
-        new = {name: column[first:last] for name, column in self._columns.items()}
-        for name, column in new.items():
-            column[:] = (head if name == "time" else raw)[name]
-        good = (new["start"] < new["end"]) & (new["nr_regions"] != 0)
-        good &= raw["raw_size"] >= self._raw_end
-        if not good.all():
-            self.skipped_records += int((~good).sum())
-            self._keep_some(head, raw, good)
-            return
-        self._count = last
+    def _kept(self, head: np.ndarray, raw: np.ndarray, first: int) -> None:
         self._mark_targets(head["tid"].copy(), raw["target_id"].copy(), first)
-        time = new["time"]
+        time = self._columns["time"][first : self._count]
         if self._ordered:
             self._ordered = bool(time[0] >= self._last_time and (time[1:] >= time[:-1]).all())
             self._last_time = time[-1]
-
-    def _skip(self, which: np.ndarray) -> None:
-        """Count samples that are not like the event's, unless they may be another event's."""
-        if self._ids is not None or not self._others:
-            self.skipped_records += int(which.sum())
-
-    def _keep_some(self, head: np.ndarray, raw: np.ndarray, which: np.ndarray) -> None:
-        at = np.flatnonzero(which)
-        if len(at):
-            some = _gather(head, at, self._void)
-            self._keep(some, some if head is raw else _gather(raw, at, self._void))
 
     def _mark_targets(self, tids: np.ndarray, ids: np.ndarray, first: int) -> None:
         """Set the index of each new row's target."""
@@ -202,32 +106,8 @@ class EventCollector:
     def events(self) -> Events:
         """All that was kept."""
         return Events(
-            columns={name: column[: self._count] for name, column in self._columns.items()},
+            columns=self.columns(),
             target=self._target[: self._count],
             keys=list(self._keys),
             ordered=self._ordered,
         )
-
-
-def _gather(rows: np.ndarray, at: np.ndarray, void: np.dtype) -> np.ndarray:
-    """Some rows of a strided overlay, as bytes and so in one copy a row."""
-    return rows.view(void)[at].view(rows.dtype)
-
-
-class _IdSet:
-    """Membership of an event's ids, which are usually close together."""
-
-    def __init__(self, ids: tuple[int, ...]) -> None:
-        self._sorted = np.unique(np.array(ids, dtype=np.uint64))
-        span = int(self._sorted[-1] - self._sorted[0]) + 1 if ids else 0
-        self._dense = span == len(self._sorted) and span > 0
-        self._last = np.uint64(max(span - 1, 0))
-
-    def holds(self, ids: np.ndarray) -> np.ndarray:
-        """bool (n,): whether each is one of the ids."""
-        if not len(self._sorted):
-            return np.zeros(len(ids), dtype=bool)
-        if self._dense:
-            return ids - self._sorted[0] <= self._last  # what is below the first wraps around
-        at = np.searchsorted(self._sorted, ids)
-        return self._sorted[np.minimum(at, len(self._sorted) - 1)] == ids

@@ -6,6 +6,7 @@ Source: the comments of enum perf_event_type in linux/perf_event.h (perf_event_o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,8 @@ _READ_LOST = 1 << 4
 
 FIELDS = ("target_id", "nr_regions", "start", "end", "nr_accesses", "age")
 """Fields of damon:damon_aggregated; only the last may be missing."""
+APPLY_FIELDS = ("context_idx", "scheme_idx", "target_idx", *FIELDS[1:])
+"""Fields of damon:damos_before_apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +119,18 @@ class SampleLayout:
         return shift
 
 
-def raw_fields(event: EventFormat) -> dict[str, tuple[int, str]] | None:
-    """Offset and numpy type of each of FIELDS in the raw data; None where one is missing.
+def raw_fields(
+    event: EventFormat, names: Sequence[str] = FIELDS, optional: Sequence[str] = ("age",)
+) -> dict[str, tuple[int, str]] | None:
+    """Offset and numpy type of each named field in the raw data; None where one is missing.
 
     Also `common_type`, which tells events apart.
     """
     fields = {}
-    for name in ("common_type", *FIELDS):
+    for name in ("common_type", *names):
         field = event.fields.get(name)
         if field is None:
-            if name == "age":
+            if name in optional:
                 continue
             return None
         if field.size not in (1, 2, 4, 8) or field.end > 1 << 15:

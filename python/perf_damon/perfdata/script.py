@@ -19,17 +19,27 @@ from typing import IO
 import numpy as np
 
 from perf_damon.errors import DataError
+from perf_damon.perfdata.applied import in_order
 from perf_damon.perfdata.events import MAX_TARGETS, Events
 from perf_damon.perfdata.sideband import MappingTable
-from perf_damon.recording import Mappings
+from perf_damon.recording import Applied, Mappings
 
 _EVENT = b" damon:damon_aggregated: "
+_APPLY_EVENT = b" damon:damos_before_apply: "
 _LINE = re.compile(
-    rb"\s*\d+\s+\d+\.\d{9}: damon:damon_aggregated:"
+    rb"\s*\d+\s+\d+\.\d{9}: +damon:damon_aggregated:"
     rb"\s+target_id=\d+ nr_regions=\d+ \d+-\d+: \d+(?P<age> \d+)?\s*"
+)
+_APPLY_LINE = re.compile(
+    rb"\s*\d+\s+\d+\.\d{9}: +damon:damos_before_apply:"
+    rb"\s+ctx_idx=\d+ scheme_idx=\d+ target_idx=\d+ nr_regions=\d+ \d+-\d+: \d+ \d+\s*"
 )
 _NUMBERS = bytes(c if chr(c).isdigit() else ord(" ") for c in range(256))
 _COLUMNS = ("tid", "s", "ns", "target_id", "nr_regions", "start", "end", "nr_accesses", "age")
+_APPLY_COLUMNS = (
+    *("tid", "s", "ns", "context_idx", "scheme_idx", "target_idx"),
+    *("nr_regions", "start", "end", "nr_accesses", "age"),
+)
 _BLOCK = 4 << 20
 _PATIENCE_S = 120
 _MAX_ERROR_TEXT = 1 << 16
@@ -53,6 +63,7 @@ class ScriptReader:
         self._path = path
         self._table = MappingTable()
         self._parts: list[np.ndarray] = []
+        self._acted: list[np.ndarray] = []
         self._others: set[str] = set()
         self.comms: dict[int, str] = {}
         """As in recording.Recording."""
@@ -87,28 +98,54 @@ class ScriptReader:
         """All mappings."""
         return self._table.mappings()
 
+    def applied(self, recorded: bool) -> Applied | None:
+        """What schemes acted on; None without any, unless that was `recorded`."""
+        if not self._acted and not recorded:
+            return None
+        width = len(_APPLY_COLUMNS)
+        numbers = np.concatenate([np.empty((0, width), dtype=np.uint64), *self._acted])
+        self._acted = []
+        rows = dict(zip(_APPLY_COLUMNS, numbers.T, strict=True))
+        columns = {"time": rows["s"] * np.uint64(10**9) + rows["ns"]}
+        for name in ("target_idx", "start", "end"):
+            columns[name] = rows[name].copy()
+        for name in ("context_idx", "scheme_idx", "nr_accesses", "age"):
+            columns[name] = rows[name].astype(np.uint32)
+        return in_order(columns, rows["tid"].astype(np.int32))
+
     def _take(self, block: bytes) -> None:
         lines = block.splitlines()
-        ours = lines
+        ours, acted = lines, []
         if block.count(_EVENT) != len(lines):
             ours = [line for line in lines if _EVENT in line]
+            acted = [line for line in lines if _APPLY_EVENT in line and _EVENT not in line]
             for line in lines:
-                if _EVENT not in line:
+                if _EVENT not in line and _APPLY_EVENT not in line:
                     self._take_other(line)
-        if not ours:
-            return
-        match = _LINE.fullmatch(ours[0])
+        if ours:
+            match = self._match(_LINE, ours[0])
+            count = len(_COLUMNS) if match["age"] else len(_COLUMNS) - 1
+            self._parts.append(self._numbers(ours, count))
+        if acted:
+            self._match(_APPLY_LINE, acted[0])
+            self._acted.append(self._numbers(acted, len(_APPLY_COLUMNS)))
+
+    def _match(self, form: re.Pattern[bytes], line: bytes) -> re.Match[bytes]:
+        match = form.fullmatch(line)
         if not match:
             raise DataError(
                 f"{self._path}: perf script prints events in a form that is not known: "
-                + ours[0].decode(errors="replace").strip(),
+                + line.decode(errors="replace").strip(),
                 "record without -z, -o - and --threads: then perf is not needed for reading",
             )
-        count = len(_COLUMNS) if match["age"] else len(_COLUMNS) - 1
-        numbers = np.fromstring(b" ".join(ours).translate(_NUMBERS), dtype=np.uint64, sep=" ")
-        if len(numbers) != count * len(ours):
+        return match
+
+    def _numbers(self, lines: list[bytes], count: int) -> np.ndarray:
+        """uint64 (lines, count): the numbers in the lines. Raises DataError for other counts."""
+        numbers = np.fromstring(b" ".join(lines).translate(_NUMBERS), dtype=np.uint64, sep=" ")
+        if len(numbers) != count * len(lines):
             raise DataError(f"{self._path}: perf script prints events in more than one form", "")
-        self._parts.append(numbers.reshape(-1, count))
+        return numbers.reshape(-1, count)
 
     def _take_other(self, line: bytes) -> None:
         match = _SIDEBAND.fullmatch(line)

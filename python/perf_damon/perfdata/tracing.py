@@ -15,6 +15,7 @@ from pathlib import Path
 
 SYSTEM = "damon"
 EVENT = "damon_aggregated"
+APPLY_EVENT = "damos_before_apply"
 TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 
 _MAGIC = b"\x17\x08\x44tracing"
@@ -111,11 +112,11 @@ def _format_texts(content: bytes) -> Iterator[tuple[str, str]]:
             at += 8 + size
 
 
-def running_kernel_format() -> EventFormat | None:
-    """The running kernel's format of damon:damon_aggregated, where it may be read."""
+def running_kernel_format(name: str = EVENT) -> EventFormat | None:
+    """The running kernel's format of one of DAMON's events, where it may be read."""
     for tracefs in TRACEFS:
         try:
-            text = (tracefs / "events" / SYSTEM / EVENT / "format").read_text(errors="replace")
+            text = (tracefs / "events" / SYSTEM / name / "format").read_text(errors="replace")
         except OSError:
             continue
         return parse_format(text)

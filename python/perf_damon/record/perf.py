@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perf_damon.control.system import EVENT
+from perf_damon.control.system import APPLY_EVENT, EVENT
 from perf_damon.errors import Error
 from perf_damon.parameters import Parameters
 
@@ -37,6 +37,8 @@ class Plan:
     options: tuple[str, ...]
     """More options of perf record."""
     parameters: Parameters
+    schemes: bool = False
+    """Also what schemes act on."""
 
     def words(self) -> list[str]:
         """The command line."""
@@ -45,7 +47,9 @@ class Plan:
             *(self.perf, "record", "-d", "-k", "CLOCK_MONOTONIC", "-o", self.output),
             # Nobody looks up code by its build id here, and collecting them takes perf long.
             *("--no-buildid", "--no-buildid-cache"),
-            *("-e", f"damon:{EVENT}", *whom, *self.options),
+            *("-e", f"damon:{EVENT}"),
+            *(("-e", f"damon:{APPLY_EVENT}") if self.schemes else ()),
+            *(*whom, *self.options),
             *("--", "sh", "-c", _WAITER, *self.parameters.to_words()),
         ]
 

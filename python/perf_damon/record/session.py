@@ -21,12 +21,14 @@ from perf_damon.commands import monitoring
 from perf_damon.commands.describe import describe_attributes, describe_pids
 from perf_damon.control import monitor
 from perf_damon.control.monitor import Slot
+from perf_damon.control.nodes import Context
 from perf_damon.control.system import System
 from perf_damon.errors import EXIT_OK, Error
-from perf_damon.parameters import Kdamond, Parameters
+from perf_damon.parameters import Kdamond, Parameters, Scheme
 from perf_damon.record.guard import Guard
 from perf_damon.record.launch import Launched, launch
 from perf_damon.record.perf import PerfRecord, Plan
+from perf_damon.schemes.text import format_scheme
 from perf_damon.terminal import say, working
 from perf_damon.units import format_size
 
@@ -46,6 +48,8 @@ class Session:
     """perf's -a: events of all kdamonds."""
     timeout_s: float | None = None
     options: tuple[str, ...] = ()
+    schemes: bool = False
+    """Also what schemes act on."""
     quiet: bool = False
     perf_said: str = field(default="", init=False)
     """perf record's own words on stderr."""
@@ -125,12 +129,7 @@ class Session:
 
     def _plan(self, slots: list[Slot], pids: tuple[int, ...]) -> Plan:
         kdamonds = tuple(
-            Kdamond(
-                tid=slot.kdamond.pid or 0,
-                operations=slot.context.operations or "",
-                attributes=monitoring.attributes_of(slot.context),
-                pids=slot.context.pids,
-            )
+            _kdamond(slot.kdamond.pid or 0, slot.context)
             for slot in slots
             if slot.context is not None
         )
@@ -142,6 +141,7 @@ class Session:
             tids=() if self.everything else tids,
             options=self.options,
             parameters=Parameters(kdamonds, self.wanted.command, comms),
+            schemes=self.schemes,
         )
 
     def _say_hello(self, slots: list[Slot]) -> None:
@@ -152,6 +152,10 @@ class Session:
             whom = describe_pids(self.system, slot.context.pids)
             how = describe_attributes(monitoring.attributes_of(slot.context))
             say(f"[ perf damon record: monitoring {whom}: {how} ]")
+            if self.schemes:
+                actions = [scheme.action or "?" for scheme in slot.context.schemes or ()]
+                what = ", ".join(actions) or "none yet: nothing acts on this memory"
+                say(f"[ perf damon record: schemes: {what} ]")
         if not self.wanted.command and self.timeout_s is None:
             say("[ perf damon record: Ctrl-C ends it ]")
 
@@ -226,6 +230,11 @@ class Session:
             f"({len(recording.regions):,} regions) in {seconds:.1f} s, "
             f"{format_size(recording.size)} in {self.output} ]"
         )
+        if recording.applied is not None:
+            say(
+                "[ perf damon record: schemes acted on "
+                f"{len(recording.applied):,} regions: perf damon report schemes ]"
+            )
         if recording.losses.events:
             say(
                 f"[ perf damon record: the kernel dropped {recording.losses.events:,} events: "
@@ -277,6 +286,21 @@ class _Ends:
 
     def _over(self) -> str | None:
         return next((kind for kind, left in self._left.items() if left == 0), None)
+
+
+def _kdamond(tid: int, context: Context) -> Kdamond:
+    """What a recording tells of a kdamond."""
+    attributes = monitoring.attributes_of(context)
+    return Kdamond(
+        tid=tid,
+        operations=context.operations or "",
+        attributes=attributes,
+        pids=context.pids,
+        schemes=tuple(
+            Scheme(scheme.action or "", format_scheme(scheme, attributes))
+            for scheme in context.schemes or ()
+        ),
+    )
 
 
 def _held(undo: object, *args: object) -> None:

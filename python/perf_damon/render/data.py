@@ -18,8 +18,11 @@ and a target goes on with
     heatmap   time_edges_ns (rows + 1), columns: [{start, end}], hottest and mean: rows of rates
     wss       min_nr_accesses, percentiles: {percent: bytes}, mean, and for each snapshot
               time_ns, duration_ns, working_set, monitored
+    schemes   time_edges_ns, columns as in heatmap; schemes: null where they were not recorded, or
+              [{context, scheme, action, text, regions, bytes, distinct_bytes, first_ns,
+              last_ns, acted_on: rows of shares of the cells' bytes}]
 
-`regions` are lines, each an object: see render/regions.py.
+`regions` and `applied` are lines, each an object: see render/regions.py and render/applied.py.
 """
 
 from __future__ import annotations
@@ -30,15 +33,20 @@ from typing import Any
 
 import numpy as np
 
+from perf_damon.analysis.applied import Acts
 from perf_damon.analysis.mappings import mapping_offset
 from perf_damon.analysis.report import Findings
 from perf_damon.analysis.select import Selected
 from perf_damon.analysis.survey import PERCENTILES, Survey, percentiles
+from perf_damon.analysis.view import View
 from perf_damon.recording import Column, Recording
+from perf_damon.render.acts import picture
 from perf_damon.render.regions import quote_csv
+from perf_damon.render.text import clean
 
 AREA_HEAD = "target,start,end,size,share,rate,peak,age_s,mapping,offset\n"
 HEATMAP_HEAD = "target,time_ns,time_end_ns,start,end,hottest,mean\n"
+ACTS_HEAD = "target,context,scheme,action,time_ns,time_end_ns,start,end,acted_on\n"
 WSS_HEAD = "target,time_ns,duration_ns,working_set,monitored\n"
 
 
@@ -107,9 +115,36 @@ def heatmap_data(selected: Selected, findings: Findings | None) -> dict[str, Any
                 picture.axis.start.tolist(), picture.axis.end.tolist(), strict=True
             )
         ],
-        "hottest": _matrix(picture.hottest),
-        "mean": _matrix(picture.mean),
+        "hottest": matrix(picture.hottest),
+        "mean": matrix(picture.mean),
     }
+
+
+def schemes_data(
+    selected: Selected, acts: Sequence[Acts] | None, findings: Findings | None
+) -> dict[str, Any]:
+    """What schemes did to one target: null where that was not recorded."""
+    axes = heatmap_data(selected, findings)
+    del axes["hottest"], axes["mean"]
+    return axes | {"schemes": None if acts is None else _acts(selected.view, acts, findings)}
+
+
+def _acts(view: View, acts: Sequence[Acts], findings: Findings | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "context": act.key[0],
+            "scheme": act.key[1],
+            "action": act.action,
+            "text": act.scheme.text if act.scheme else None,
+            "regions": len(act.rows),
+            "bytes": act.bytes,
+            "distinct_bytes": act.distinct,
+            "first_ns": int(act.rows.time[0]) - view.origin if len(act.rows) else None,
+            "last_ns": int(act.rows.time[-1]) - view.origin if len(act.rows) else None,
+            "acted_on": [] if findings is None else matrix(picture(act, findings)),
+        }
+        for act in acts
+    ]
 
 
 def wss_data(selected: Selected, survey: Survey, percents: Sequence[float]) -> dict[str, Any]:
@@ -158,6 +193,19 @@ def heatmap_csv(selected: Selected, findings: Findings) -> Iterator[str]:
         )
 
 
+def acts_csv(selected: Selected, acts: Sequence[Acts], findings: Findings) -> Iterator[str]:
+    """A line for each cell of which a scheme acted on something."""
+    heatmap, name = findings.heatmap, _id(selected)[0]
+    edges = (heatmap.edges - findings.view.origin).tolist()
+    starts, ends = heatmap.axis.start.tolist(), heatmap.axis.end.tolist()
+    for act in acts:
+        shares = picture(act, findings)
+        head = f"{name},{act.key[0]},{act.key[1]},{clean(act.action or '')}"
+        for t, c in np.argwhere(shares > 0).tolist():
+            cell = f"{edges[t]},{edges[t + 1]},0x{starts[c]:x},0x{ends[c]:x}"
+            yield f"{head},{cell},{shares[t, c]:.6g}\n"
+
+
 def wss_csv(selected: Selected, survey: Survey) -> Iterator[str]:
     """A line for each snapshot."""
     view, name = selected.view, _id(selected)[0]
@@ -189,7 +237,8 @@ def _percentile_data(values: Column, weight: Column, percents: Sequence[float]) 
     return {f"{at:g}": int(size) for at, size in zip(percents, sizes, strict=True)}
 
 
-def _matrix(rates: Column) -> list[list[float | None]]:
+def matrix(rates: Column) -> list[list[float | None]]:
+    """Rates as nested lists, null where there are none."""
     rows = np.round(rates, 9).tolist()
     return [[value if value == value else None for value in row] for row in rows]
 

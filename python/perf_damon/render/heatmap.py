@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -26,6 +27,20 @@ _NAMES_WIDTH = 24
 """Columns that their names should have."""
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a picture's legend says."""
+
+    levels: str = "of samples"
+    """What the percentages are of."""
+    blank: str = "blank: not monitored"
+    never: str = "never accessed"
+    """Of a span in which all is 0%."""
+
+
+RATES = Words()
+
+
 def rows_per_line(canvas: Canvas) -> int:
     """2 where half a character can have a colour of its own."""
     return 2 if canvas.colors and canvas.unicode else 1
@@ -42,6 +57,7 @@ def heatmap_lines(
     canvas: Canvas,
     origin: int,
     describe: Callable[[int, int], list[str]] | None = None,
+    words: Words = RATES,
 ) -> list[str]:
     """The picture of `rates` (heatmap.mean or .hottest), its axes and its legend.
 
@@ -53,7 +69,7 @@ def heatmap_lines(
     spans = heatmap.axis.spans
     counts = np.bincount(heatmap.axis.span).tolist()
     at = [sum(counts[:i]) + i for i in range(len(counts))]
-    lines = [*_legend(look, canvas), ""]
+    lines = [*_legend(look, canvas, words), ""]
     names, marks = _address_labels(spans, counts, at, canvas)
     lines += [pad("time", MARGIN - 2, right=True) + "  " + names, " " * MARGIN + marks]
     step = rows_per_line(canvas)
@@ -70,7 +86,7 @@ def heatmap_lines(
         ]
         lines.append((pad(label, MARGIN - 2, right=True) + "  " + cut.join(parts)).rstrip(" "))
     if describe or heatmap.left_out or len(spans) > 1:
-        lines += ["", *_span_table(heatmap, canvas, describe)]
+        lines += ["", *_span_table(heatmap, rates, canvas, describe, words.never)]
     return lines
 
 
@@ -93,7 +109,7 @@ def _cells(upper: Column, lower: Column | None, look: Ramp) -> str:
     return "".join(text)
 
 
-def _legend(look: Ramp, canvas: Canvas) -> list[str]:
+def _legend(look: Ramp, canvas: Canvas, words: Words) -> list[str]:
     """The meaning of the levels, on as many lines as the width asks for."""
     entries: list[tuple[str, str]] = []
     for level, meaning in look.legend():
@@ -102,8 +118,8 @@ def _legend(look: Ramp, canvas: Canvas) -> list[str]:
             entries.append((f"\x1b[{look.background[level]}m  \x1b[0m", meaning))
         else:
             entries.append((look.characters[level] * 2, meaning))
-    entries[-1] = (entries[-1][0], entries[-1][1] + " of samples")
-    entries.append(("", "blank: not monitored"))
+    entries[-1] = (entries[-1][0], f"{entries[-1][1]} {words.levels}")
+    entries.append(("", words.blank))
     lines, width = [""], 0
     for swatch, meaning in entries:
         text = f"{swatch} {meaning}" if swatch else meaning
@@ -158,8 +174,10 @@ def _time_labels(edges: Column, step: int, origin: int) -> list[str]:
 
 def _span_table(
     heatmap: Heatmap,
+    rates: Column,
     canvas: Canvas,
     describe: Callable[[int, int], list[str]] | None,
+    never: str,
 ) -> list[str]:
     lines, spans = [], heatmap.axis.spans
     reached = min(start for start, _ in (*heatmap.left_out, *spans))
@@ -168,19 +186,21 @@ def _span_table(
         lines += _gap(heatmap, reached, start, canvas)
         reached = end
         names = describe(start, end) if describe else []
-        cold = not np.nansum(heatmap.hottest[:, heatmap.axis.span == i])
+        zero = not np.nansum(rates[:, heatmap.axis.span == i])
         head = f"{letter} 0x{start:x}-0x{end:x}  {format_size(end - start)}  "
         if len(head) > canvas.width - _NAMES_WIDTH:
             head = f"{letter} 0x{start:x} +{format_size(end - start)} "
-        lines.append((head + _what(names, cold, canvas.width - len(head))).rstrip())
+        lines.append(
+            (head + _what(names, never if zero else None, canvas.width - len(head))).rstrip()
+        )
     return lines + _gap(
         heatmap, reached, max(reached, *(e for _, e in heatmap.left_out), 0), canvas
     )
 
 
-def _what(names: Sequence[str], cold: bool, width: int) -> str:
+def _what(names: Sequence[str], never: str | None, width: int) -> str:
     """What lies in a span, with as many of the names as there is room for."""
-    said = ["never accessed"] if cold else []
+    said = [never] if never else []
     for shown in range(min(len(names), _MAX_NAMES), 0, -1):
         more = [f"{len(names) - shown} more"] if len(names) > shown else []
         text = ", ".join([*names[:shown], *more, *said])

@@ -49,7 +49,7 @@ def _text(view: View, atlas: Atlas, block: Block) -> str:
             gap,
             age,
             gap,
-            _mapping(atlas, block, [clean(name) for name in (*atlas.names, "-")]),
+            mapping(atlas, block.start, block.end, [clean(n) for n in (*atlas.names, "-")]),
             literal("\n", n),
         )
     )
@@ -76,7 +76,7 @@ def _csv(view: View, atlas: Atlas, block: Block) -> str:
             comma,
             age,
             comma,
-            _mapping(atlas, block, [quote_csv(name) for name in (*atlas.names, "")]),
+            mapping(atlas, block.start, block.end, [quote_csv(n) for n in (*atlas.names, "")]),
             literal("\n", n),
         )
     )
@@ -102,7 +102,7 @@ def _json(view: View, atlas: Atlas, block: Block) -> str:
             literal(',"age_s":', n),
             age,
             literal(',"mapping":', n),
-            _mapping(atlas, block, [*names, "null"]),
+            mapping(atlas, block.start, block.end, [*names, "null"]),
             literal("}\n", n),
         )
     )
@@ -130,11 +130,11 @@ def _age_us(view: View, block: Block) -> Column:
     return block.age.astype(np.uint64) * np.uint64(view.interval_ns // 1000)
 
 
-def _mapping(atlas: Atlas, block: Block, names: list[str]) -> Column:
-    """The name of each row's mapping; the last of names is for none."""
+def mapping(atlas: Atlas, start: Column, end: Column, names: list[str]) -> Column:
+    """The name of the mapping that each range belongs to; the last of names is for none."""
     if len(atlas) == 0:
-        return literal(names[-1], len(block.start))
-    at = np.searchsorted(atlas.end, block.start, "right")
+        return literal(names[-1], len(start))
+    at = np.searchsorted(atlas.end, start, "right")
     inside = np.minimum(at, len(atlas) - 1)
-    held = (at < len(atlas)) & (atlas.start[inside] < block.end)
+    held = (at < len(atlas)) & (atlas.start[inside] < end)
     return words(np.where(held, atlas.name[inside], len(names) - 1), names)

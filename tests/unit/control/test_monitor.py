@@ -243,3 +243,11 @@ def test_a_failing_write_is_reported_as_it_is(system: System) -> None:
     wanted = Context(operations="paddr", targets=[Target(regions=[Region(start=0, end=4096)])])
     with pytest.raises(SysfsError, match="out of memory"):
         monitor.start(system, wanted, owner=0)
+
+
+def test_a_kernel_that_does_not_tell_what_schemes_do(system: System) -> None:
+    with pytest.raises(Error, match="no tracepoint damon:damos_before_apply") as caught:
+        system.require_apply_event()
+    assert "record without --schemes" in caught.value.hint
+    (system.tracing[0] / "events/damon/damos_before_apply").mkdir()
+    system.require_apply_event()

@@ -12,18 +12,21 @@ import perf_damon
 from perf_damon.errors import DataError
 from perf_damon.perfdata import tracing
 
-from .writer import Event, Writer, damon_event, dummy_event
+from .writer import Event, Writer, apply_event, damon_event, dummy_event
 
 
 def sound_file() -> bytes:
     other = Event(config=372, ids=(40,), name="sched_switch", system="sched")
-    writer = Writer(events=[damon_event(), other, dummy_event()])
+    apply = apply_event()
+    writer = Writer(events=[damon_event(), other, apply, dummy_event()])
     writer.comm(77, "app")
     writer.mmap2(77, 0x10000, 0x8000, "/bin/app")
     writer.fork(77, 78)
     for i in range(40):
         rows = [(0x10000 + n * 0x1000, 0x11000 + n * 0x1000, n, i) for n in range(6)]
         writer.regions(time=10**9 + i * 10**8, regions=rows, tid=500 + i % 2, cpu=i % 2)
+        if i % 3 == 0:
+            writer.applied(time=10**9 + i * 10**8 - 9, event=apply, region=rows[0], cpu=i % 2)
         if i % 5 == 0:
             writer.sample(other, time=10**9 + i, tid=1, raw=other.raw(1, {}))
             writer.finished_round()
@@ -87,9 +90,10 @@ DAMAGED = st.one_of(
 @pytest.fixture(autouse=True, scope="module")
 def formats_of_this_kernel():
     """Files that lost their formats are read on as well."""
-    parsed = tracing.parse_tracing_data(Writer().tracing_data())[0]
+    writer = Writer(events=[damon_event(), apply_event()])
+    parsed = {event.name: event for event in tracing.parse_tracing_data(writer.tracing_data())}
     patch = pytest.MonkeyPatch()
-    patch.setattr(tracing, "running_kernel_format", lambda: parsed)
+    patch.setattr(tracing, "running_kernel_format", lambda name=tracing.EVENT: parsed[name])
     yield
     patch.undo()
 
@@ -106,6 +110,9 @@ def check(recording):
         assert (np.diff(target.offsets) > 0).all()
         time = target.regions.time
         assert (time[1:] >= time[:-1]).all()
+    if (applied := recording.applied) is not None:
+        assert (applied.start < applied.end).all()
+        assert (applied.time[1:] >= applied.time[:-1]).all()
     mappings = recording.mappings
     assert (mappings.start < mappings.end).all()
     assert ((mappings.name >= 0) & (mappings.name < max(1, len(mappings.names)))).all()
@@ -117,6 +124,7 @@ def test_the_sound_file_is_sound(tmp_path):
     recording = perf_damon.open(tmp_path / "sound")
     check(recording)
     assert len(recording.regions) == 240
+    assert len(recording.applied) == 14
     assert recording.losses.events == 3
 
 

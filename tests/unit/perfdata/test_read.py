@@ -322,7 +322,7 @@ def test_regions_that_cannot_be_are_passed_over(read):
 
 def test_end_of_the_data_inside_of_a_record(read, monkeypatch):
     # Cut off, the file has lost its formats: the kernel that runs may know them.
-    monkeypatch.setattr(tracing, "running_kernel_format", lambda: _format(500))
+    monkeypatch.setattr(tracing, "running_kernel_format", lambda *_: _format(500))
     writer = Writer()
     writer.regions(time=SECOND, regions=snapshot(10))
     whole = writer.content()
@@ -343,13 +343,13 @@ def _format(id_):
 def test_killed_perf_record(read, monkeypatch):
     writer = Writer()
     writer.regions(time=SECOND, regions=snapshot(10))
-    monkeypatch.setattr(tracing, "running_kernel_format", lambda: None)
+    monkeypatch.setattr(tracing, "running_kernel_format", lambda *_: None)
     with pytest.raises(DataError, match="formats are missing: perf record did not finish it"):
         read(writer, finished=False)
-    monkeypatch.setattr(tracing, "running_kernel_format", lambda: _format(501))
+    monkeypatch.setattr(tracing, "running_kernel_format", lambda *_: _format(501))
     with pytest.raises(DataError, match="formats are missing"):
         read(writer, finished=False)
-    monkeypatch.setattr(tracing, "running_kernel_format", lambda: _format(500))
+    monkeypatch.setattr(tracing, "running_kernel_format", lambda *_: _format(500))
     recording = read(writer, finished=False)
     assert rows(recording.regions) == expected([(SECOND, snapshot(10))])
     assert not recording.losses

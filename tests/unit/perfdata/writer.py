@@ -35,6 +35,17 @@ FIELDS = (
     ("unsigned int age", 44, 4, 0),
 )
 """The fields of Linux 6.12: declaration, offset, size, signed."""
+APPLY_FIELDS = (
+    ("unsigned int context_idx", 8, 4, 0),
+    ("unsigned int scheme_idx", 12, 4, 0),
+    ("unsigned long target_idx", 16, 8, 0),
+    ("unsigned long start", 24, 8, 0),
+    ("unsigned long end", 32, 8, 0),
+    ("unsigned int nr_accesses", 40, 4, 0),
+    ("unsigned int age", 44, 4, 0),
+    ("unsigned int nr_regions", 48, 4, 0),
+)
+"""Those of damos_before_apply."""
 PATCHED_FIELDS = (
     ("unsigned int context_id", 8, 4, 0),
     ("unsigned long start", 16, 8, 0),
@@ -67,6 +78,10 @@ def format_text(name: str, id_: int, fields: Sequence[tuple[str, int, int, int]]
         lines.append("")
     values = "target_id=%lu nr_regions=%u %lu-%lu: %u"
     arguments = "REC->target_id, REC->nr_regions, REC->start, REC->end, REC->nr_accesses"
+    if name == "damos_before_apply":
+        values = "ctx_idx=%u scheme_idx=%u target_idx=%lu nr_regions=%u %lu-%lu: %u"
+        arguments = arguments.replace("REC->target_id", "REC->target_idx")
+        arguments = f"REC->context_idx, REC->scheme_idx, {arguments}"
     if any(declaration.endswith(" age") for declaration, *_ in fields):
         values, arguments = f"{values} %u", f"{arguments}, REC->age"
     return "\n".join([*lines, f'print fmt: "{values}", {arguments}', ""])
@@ -101,6 +116,11 @@ class Event:
 
 def damon_event(**kwargs: object) -> Event:
     return Event(**{"config": 500, "ids": (32, 33), **kwargs})
+
+
+def apply_event(**kwargs: object) -> Event:
+    fixed = {"config": 501, "ids": (50, 51), "name": "damos_before_apply", "fields": APPLY_FIELDS}
+    return Event(**{**fixed, **kwargs})
 
 
 def dummy_event() -> Event:
@@ -202,6 +222,24 @@ class Writer:
             }
             raw = event.raw(tid, values)
             self.sample(event, time=time + i * step, tid=tid, raw=raw, cpu=cpu, **kwargs)
+
+    def applied(
+        self,
+        *,
+        time: int,
+        event: Event,
+        region: tuple[int, int, int, int],
+        scheme: int = 0,
+        target: int = 0,
+        context: int = 0,
+        tid: int = 500,
+        cpu: int = 0,
+    ) -> None:
+        """A scheme acts on a region: (start, end, nr_accesses, age)."""
+        names = ("start", "end", "nr_accesses", "age")
+        values = {"context_idx": context, "scheme_idx": scheme, "target_idx": target}
+        values |= {"nr_regions": 10, **dict(zip(names, region, strict=True))}
+        self.sample(event, time=time, tid=tid, raw=event.raw(tid, values), cpu=cpu)
 
     def trailer(self, pid: int, time: int) -> bytes:
         event = self.events[-1]

@@ -18,15 +18,18 @@ from fake_kernel import FakeKernel, make
 from perf_damon import signals
 from perf_damon.commands.monitoring import Request
 from perf_damon.control import journal
+from perf_damon.control.nodes import Scheme
 from perf_damon.control.system import System
 from perf_damon.errors import Error
 from perf_damon.parameters import Attributes, Parameters
 from perf_damon.record.session import Session
+from perf_damon.schemes.text import parse_scheme
 
 PERF = """\
 #!/bin/sh
 # Records nothing, but keeps perf's order of things.
 echo "$@" >"$0.words"
+printf '%s\\n' "$@" >"$0.lines"
 [ -z "$FAKE_PERF_FAILS" ] || { echo "no such event" >&2; exit 129; }
 while [ "$1" != -- ]; do
 	[ "$1" != -o ] || out=$2
@@ -230,6 +233,31 @@ def test_what_runs_already_is_used_and_goes_on(
     assert after.ours
     monitor.stop(machine, slot)
     assert untouched(machine)
+
+
+def test_what_schemes_act_on_is_recorded_with_their_names(
+    machine: System, perf: str, tmp_path: Path, target: int
+) -> None:
+    from perf_damon.commands.monitoring import context
+    from perf_damon.control import monitor
+
+    wanted = Request("vaddr", (target,), (), ATTRIBUTES, ())
+    monitored = context(machine, wanted, (target,))
+    cold = "action=pageout size=4K-max accesses=0%-0% age=5s-max"
+    monitored.schemes = [parse_scheme(cold), Scheme(action="hugepage")]
+    slot = monitor.start(machine, monitored, owner=0)
+    record = session(machine, perf, tmp_path, pids=(target,), timeout_s=0.1, schemes=True)
+    assert in_child(record.run) == 0
+    words = Path(f"{perf}.lines").read_text().splitlines()
+    assert words[words.index("-e") + 3] == "damon:damos_before_apply"
+    parameters = Parameters.from_words(words)
+    assert parameters is not None
+    assert [scheme.action for scheme in parameters.kdamonds[0].schemes] == ["pageout", "hugepage"]
+    assert parameters.kdamonds[0].schemes[0].text == cold
+    record = session(machine, perf, tmp_path, pids=(target,), timeout_s=0.1)
+    assert in_child(record.run) == 0
+    assert "damos_before_apply" not in Path(f"{perf}.words").read_text()
+    monitor.stop(machine, slot)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
