@@ -13,6 +13,7 @@
 #define _DAMON_H_
 
 #include <linux/completion.h>
+#include <linux/damos.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/math64.h>
@@ -38,12 +39,6 @@
  * a sampling interval.
  */
 #define DAMON_PROBE_BUDGET	48
-
-/* From start up to, and without, end. */
-struct damon_addr_range {
-	unsigned long start;
-	unsigned long end;
-};
 
 /**
  * struct damon_slot - outcomes of the samples in a part of a region
@@ -200,9 +195,14 @@ struct damon_ctx;
  * @sample:	set the state of each of the @done probes, then make ready to
  *		see accesses to the @next ones; either may be empty.  Returns
  *		false when the target cannot be monitored any more.
+ * @actions:	bits of the enum damos_action that @apply_scheme can do
+ * @filters:	bits of the enum damos_filter_type that it can do
+ * @apply_scheme: do a scheme's action with what its ops_filters let through of a
+ *		range of addresses, and add how much that is to the last argument.
+ *		Returns the bytes that something was done with.
  *
- * All are called by the kdamond, without locks, and may sleep.  @init and
- * @update may be NULL.
+ * All are called by the kdamond, without locks, and may sleep.  @init, @update
+ * and @apply_scheme may be NULL.
  */
 struct damon_operations {
 	enum damon_ops_id id;
@@ -210,6 +210,11 @@ struct damon_operations {
 	void (*update)(struct damon_ctx *ctx);
 	bool (*sample)(struct damon_ctx *ctx, struct damon_target *t,
 		       struct damon_probes *done, struct damon_probes *next);
+	unsigned long actions;
+	unsigned long filters;
+	unsigned long (*apply_scheme)(struct damon_ctx *ctx, struct damon_target *t,
+				      const struct damon_addr_range *range,
+				      struct damos *s, unsigned long *sz_passed);
 };
 
 /**
@@ -237,6 +242,7 @@ struct damon_call_control {
  * @ops:	by which means; set with damon_select_ops()
  * @addr_unit:	bytes of a physical address for each unit of a region's
  * @adaptive_targets: list of struct damon_target
+ * @schemes:	list of struct damos
  * @kdamond:	the thread that serves this context; NULL while none does.
  *		Protected by @kdamond_lock.
  * @kdamond_lock: protects @kdamond and the calls that wait for it
@@ -246,6 +252,7 @@ struct damon_ctx {
 	struct damon_operations ops;
 	unsigned long addr_unit;
 	struct list_head adaptive_targets;
+	struct list_head schemes;
 
 	struct task_struct *kdamond;
 	spinlock_t kdamond_lock;
