@@ -16,6 +16,7 @@
 #include <linux/damos.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
+#include <linux/log2.h>
 #include <linux/math64.h>
 #include <linux/prandom.h>
 #include <linux/sched.h>
@@ -196,6 +197,8 @@ struct damon_ctx;
  *		see accesses to the @next ones; either may be empty.  Returns
  *		false when the target cannot be monitored any more.
  * @actions:	bits of the enum damos_action that @apply_scheme can do
+ * @page_actions: bits of those that it can do with single pages, which is what
+ *		the operations' filters let through
  * @filters:	bits of the enum damos_filter_type that it can do
  * @apply_scheme: do a scheme's action with what its ops_filters let through of a
  *		range of addresses, and add how much that is to the last argument.
@@ -211,6 +214,7 @@ struct damon_operations {
 	bool (*sample)(struct damon_ctx *ctx, struct damon_target *t,
 		       struct damon_probes *done, struct damon_probes *next);
 	unsigned long actions;
+	unsigned long page_actions;
 	unsigned long filters;
 	unsigned long (*apply_scheme)(struct damon_ctx *ctx, struct damon_target *t,
 				      const struct damon_addr_range *range,
@@ -299,6 +303,14 @@ static inline unsigned int damon_max_nr_accesses(const struct damon_attrs *attrs
 static inline bool damon_target_has_pid(const struct damon_ctx *ctx)
 {
 	return ctx->ops.id == DAMON_OPS_VADDR || ctx->ops.id == DAMON_OPS_FVADDR;
+}
+
+/* log2 of the smallest region, in the context's unit of addresses. */
+static inline unsigned int damon_region_shift(const struct damon_ctx *ctx)
+{
+	unsigned int unit = ilog2(max(ctx->addr_unit, 1UL));
+
+	return unit < PAGE_SHIFT ? PAGE_SHIFT - unit : 0;
 }
 
 /* core.c: contexts, and the threads that serve them */

@@ -324,6 +324,7 @@ struct damos {
 /* private: schemes.c's */
 	unsigned long samples_to_next;	/* sampling intervals until it is due */
 	bool walk_done;
+	bool core_passed;		/* what it is applied to: no other filter is asked */
 };
 
 /**

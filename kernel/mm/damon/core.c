@@ -309,14 +309,6 @@ int damon_commit_ctx(struct damon_ctx *dst, struct damon_ctx *src)
 	return damon_commit_ctxs(&dst, &src, 1);
 }
 
-/* log2 of the smallest region, in the context's unit of addresses. */
-static unsigned int region_shift(const struct damon_ctx *ctx)
-{
-	unsigned int unit = ilog2(max(ctx->addr_unit, 1UL));
-
-	return unit < PAGE_SHIFT ? PAGE_SHIFT - unit : 0;
-}
-
 static unsigned long target_size(struct damon_target *t)
 {
 	unsigned long sz = 0;
@@ -342,7 +334,7 @@ static struct damon_rules ctx_rules(struct damon_ctx *ctx)
 	struct damon_rules rules = {
 		.max_nr_accesses = damon_max_nr_accesses(&ctx->attrs),
 		.max_nr_regions = ctx->attrs.max_nr_regions,
-		.shift = region_shift(ctx),
+		.shift = damon_region_shift(ctx),
 	};
 	struct damon_target *t;
 
@@ -539,7 +531,7 @@ static void bound_regions(struct damon_ctx *ctx)
 /* Take the samples that are due, and make ready for the next ones. */
 static void sample_targets(struct damon_ctx *ctx, bool choose)
 {
-	unsigned int shift = region_shift(ctx);
+	unsigned int shift = damon_region_shift(ctx);
 	bool any = false;
 	struct damon_target *t;
 
@@ -600,7 +592,7 @@ static void begin_interval(struct damon_ctx *ctx)
 /* Begin, or begin anew with other targets. */
 static void begin_monitoring(struct damon_ctx *ctx)
 {
-	unsigned int shift = region_shift(ctx);
+	unsigned int shift = damon_region_shift(ctx);
 	struct damon_target *t;
 
 	ctx->restart = false;

@@ -41,6 +41,8 @@ enum damos_verdict {
 enum damos_verdict damos_core_verdict(struct damon_ctx *ctx, struct damon_target *t,
 				      struct damos *s, const struct damon_addr_range *from,
 				      unsigned long *end);
+
+/* page-filters.c: the same for pages; on DAMOS_PASS, set s->core_passed before */
 bool damos_folio_passes(struct damos *s, struct folio *folio);
 
 #endif /* _MM_DAMON_SCHEMES_H */
