@@ -18,6 +18,7 @@
 #include <linux/list.h>
 #include <linux/log2.h>
 #include <linux/math64.h>
+#include <linux/overflow.h>
 #include <linux/prandom.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
@@ -249,7 +250,7 @@ struct damon_call_control {
  * @schemes:	list of struct damos
  * @kdamond:	the thread that serves this context; NULL while none does.
  *		Protected by @kdamond_lock.
- * @kdamond_lock: protects @kdamond and the calls that wait for it
+ * @kdamond_lock: protects @kdamond, and the calls and the walk that wait for it
  */
 struct damon_ctx {
 	struct damon_attrs attrs;
@@ -263,7 +264,9 @@ struct damon_ctx {
 
 /* private: the kdamond's, and core.c's */
 	struct list_head calls;
+	struct damos_walk_control *walk;
 	struct list_head group;
+	unsigned int idx;		/* in the group */
 	ktime_t next_sample;
 	unsigned long samples;		/* in this aggregation interval */
 	unsigned long update_samples;	/* since the last ops.update */
@@ -275,6 +278,7 @@ struct damon_ctx {
 	unsigned int next_probes;	/* which of a target's two sets is next */
 	bool restart;			/* begin anew: targets have changed */
 	bool active;			/* something is left to monitor */
+	bool paused;			/* as no scheme is active */
 };
 
 static inline unsigned long damon_sz_region(const struct damon_region *r)
@@ -290,6 +294,16 @@ static inline unsigned long damon_sz_region(const struct damon_region *r)
 
 #define damon_for_each_target_safe(t, next, ctx) \
 	list_for_each_entry_safe(t, next, &(ctx)->adaptive_targets, list)
+
+/* Units of addresses in bytes; the most there can be where that is more. */
+static inline unsigned long damon_bytes(const struct damon_ctx *ctx, unsigned long units)
+{
+	unsigned long bytes;
+
+	if (check_mul_overflow(units, max(ctx->addr_unit, 1UL), &bytes))
+		return ULONG_MAX;
+	return bytes;
+}
 
 /* Samples in an aggregation interval: the most that nr_accesses can be. */
 static inline unsigned int damon_max_nr_accesses(const struct damon_attrs *attrs)
@@ -313,7 +327,7 @@ static inline unsigned int damon_region_shift(const struct damon_ctx *ctx)
 	return unit < PAGE_SHIFT ? PAGE_SHIFT - unit : 0;
 }
 
-/* core.c: contexts, and the threads that serve them */
+/* context.c: contexts, and by which means they are monitored */
 struct damon_ctx *damon_new_ctx(void);
 void damon_destroy_ctx(struct damon_ctx *ctx);
 int damon_set_attrs(struct damon_ctx *ctx, const struct damon_attrs *attrs);
@@ -322,6 +336,8 @@ int damon_commit_ctxs(struct damon_ctx **dst, struct damon_ctx **src, int nr);
 bool damon_is_registered_ops(enum damon_ops_id id);
 int damon_register_ops(const struct damon_operations *ops);
 int damon_select_ops(struct damon_ctx *ctx, enum damon_ops_id id);
+
+/* core.c: the threads that serve them */
 int damon_start(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive);
 int damon_start_group(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive);
 int damon_stop(struct damon_ctx **ctxs, int nr_ctxs);

@@ -12,6 +12,7 @@
 #ifndef _DAMOS_H_
 #define _DAMOS_H_
 
+#include <linux/completion.h>
 #include <linux/list.h>
 #include <linux/types.h>
 
@@ -153,16 +154,18 @@ struct damos_quota {
 	unsigned long esz;
 
 /* private: quota.c's */
-	u64 total_charged_sz;		/* for the throughput */
-	u64 total_charged_ns;
+	u64 window_start;		/* in ns of ktime_get() */
 	unsigned long charged_sz;	/* in this window */
 	u64 charged_ns;
-	unsigned long window_start;	/* jiffies */
-	bool started;
-	struct damon_target *charge_target_from; /* where to go on */
-	unsigned long charge_addr_from;
-	unsigned int min_score;		/* what is below it is for later */
+	u64 total_charged_sz;		/* of late, for the throughput */
+	u64 total_charged_ns;
 	unsigned long esz_by_goals;
+	unsigned int min_score;		/* what is below it is for later, */
+	unsigned long min_score_sz;	/* and so is more than this much of it */
+	unsigned long charge_target_from; /* where to go on: in which target, */
+	unsigned long charge_addr_from;	/* and from which address */
+	bool started;			/* there is a window */
+	bool exceeded;			/* it is counted as one that was used up */
 };
 
 /**
@@ -193,6 +196,9 @@ struct damos_watermarks {
 	unsigned long mid;
 	unsigned long low;
 	bool activated;
+
+/* private: watermarks.c's */
+	u64 next_look;			/* in ns of ktime_get() */
 };
 
 /**
@@ -342,7 +348,10 @@ struct damos_walk_control {
 			struct damos *s, unsigned long sz_filter_passed);
 	void *data;
 /* private: */
-	struct completion *done;
+	struct completion done;
+	bool begun;			/* the kdamond has seen it */
+	bool busy;			/* @walk_fn may be called right now */
+	bool withdrawn;			/* who wanted it does not any more */
 	bool canceled;
 };
 
