@@ -169,8 +169,8 @@ static int damon_sysfs_read_goal(struct damos_quota *quota, struct kobject *kobj
  *
  * Called with damon_sysfs_lock held.
  *
- * Return: 0; -EINVAL for goals that cannot be; or -ENOMEM.  After an error it
- * has some of the goals.
+ * Return: 0; what damos_check_goals() returns for goals that cannot be; or
+ * -ENOMEM.  After an error it has some of the goals.
  */
 int damon_sysfs_read_goals(struct damos_quota *quota, struct kobject *quotas)
 {

@@ -296,9 +296,10 @@ static int damon_sysfs_read_scheme(struct damon_ctx *ctx,
  *
  * Called with damon_sysfs_lock held.
  *
- * Return: 0; -EINVAL for schemes that cannot be; -ENOENT where a filter's memory
- * cgroup does not exist; or -ENOMEM.  After an error the context has some of the
- * schemes.
+ * Return: 0; what damos_check_goals() returns for goals that cannot be; -ENOENT
+ * where a filter's memory cgroup does not exist; or -ENOMEM.  After an error the
+ * context has some of the schemes.  Whether they can be is for who starts or
+ * commits it to check.
  */
 int damon_sysfs_read_schemes(struct damon_ctx *ctx, struct kobject *schemes)
 {
@@ -347,6 +348,21 @@ static size_t damon_sysfs_count_schemes(struct damon_ctx *ctx)
 	return list_count_nodes(&ctx->schemes);
 }
 
+static int damon_sysfs_check_quota_goals(struct damon_ctx *dst, struct damon_ctx *src)
+{
+	struct damos *s;
+	int err;
+
+	if (damon_sysfs_count_schemes(dst) != damon_sysfs_count_schemes(src))
+		return -EINVAL;
+	damon_for_each_scheme(s, src) {
+		err = damos_check_goals(&s->quota);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 /**
  * damon_sysfs_commit_quota_goals() - have schemes' quotas have other goals
  * @dst:	contexts, all of the calling kdamond's
@@ -354,17 +370,19 @@ static size_t damon_sysfs_count_schemes(struct damon_ctx *ctx)
  *		afterwards, good for nothing but damon_destroy_ctx()
  * @nr:		how many of each
  *
- * Return: 0; or -EINVAL, with nothing changed, where one of them has not as many
- * schemes as the other.
+ * Return: 0; -EINVAL where one of them has not as many schemes as the other; or
+ * what damos_check_goals() returns.  After an error nothing has changed.
  */
 int damon_sysfs_commit_quota_goals(struct damon_ctx **dst, struct damon_ctx **src, int nr)
 {
 	struct damos *s, *new;
-	int i;
+	int i, err;
 
-	for (i = 0; i < nr; i++)
-		if (damon_sysfs_count_schemes(dst[i]) != damon_sysfs_count_schemes(src[i]))
-			return -EINVAL;
+	for (i = 0; i < nr; i++) {
+		err = damon_sysfs_check_quota_goals(dst[i], src[i]);
+		if (err)
+			return err;
+	}
 	for (i = 0; i < nr; i++) {
 		new = list_first_entry(&src[i]->schemes, struct damos, list);
 		damon_for_each_scheme(s, dst[i]) {
