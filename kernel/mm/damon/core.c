@@ -388,6 +388,16 @@ static void pause_monitoring(struct damon_ctx *ctx)
 	sample_targets(ctx, false);
 }
 
+/* Nothing is left of it, but other contexts keep the kdamond going. */
+static void rest(struct damon_ctx *ctx)
+{
+	if (!READ_ONCE(ctx->walk))
+		return;
+	spin_lock(&ctx->kdamond_lock);
+	damos_cancel_walk(ctx);
+	spin_unlock(&ctx->kdamond_lock);
+}
+
 /* End the sampling interval if its time has come. */
 static void serve(struct damon_ctx *ctx)
 {
@@ -398,7 +408,11 @@ static void serve(struct damon_ctx *ctx)
 		begin_monitoring(ctx);
 		ctx->next_sample = ktime_add_ns(now, sample_ns(ctx));
 	}
-	if (!ctx->active || ktime_before(now, ctx->next_sample))
+	if (!ctx->active) {
+		rest(ctx);
+		return;
+	}
+	if (ktime_before(now, ctx->next_sample))
 		return;
 	idle_ns = damos_idle_ns(ctx, ktime_to_ns(now));
 	if (idle_ns) {
