@@ -204,7 +204,7 @@ static int damon_sysfs_find_memcg(const char *path, unsigned short *id)
 	for (memcg = mem_cgroup_iter(NULL, NULL, NULL); memcg;
 	     memcg = mem_cgroup_iter(NULL, memcg, NULL)) {
 		/* Those that are removed linger, with the path that they had. */
-		if (!mem_cgroup_online(memcg))
+		if (!mem_cgroup_online(memcg) || css_is_dying(&memcg->css))
 			continue;
 		if (cgroup_path(memcg->css.cgroup, other, PATH_MAX) < 0 ||
 		    strcmp(path, other))
