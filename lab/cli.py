@@ -86,7 +86,7 @@ def guest(arguments: list[str]) -> int:
     add("--cpus", type=_cpus, metavar="N", help="virtual CPUs (default: 2)")
     add("--memory", type=_memory, default="2G", metavar="SIZE", help="512M, 2G (default: 2G)")
     add("--nodes", type=_nodes, default=1, metavar="N",
-        help="NUMA nodes with an equal share of memory each; the first has the CPUs (default: 1)")  # fmt: skip
+        help="NUMA nodes, which share the memory; the first has the CPUs (default: 1)")  # fmt: skip
     add("--out", metavar="DIR", help="bring back what the command writes to DIR")
     add("--timeout", type=_time_limit, default=600, metavar="T",
         help="end the command after T: 90s, 5m (default: 10m)")  # fmt: skip
