@@ -13,7 +13,7 @@ KERNEL ?= debian
 CMD ?= perf damon status
 GUESTS := guest-commands guest-errors guest-schemes guest-truth
 # What is tested on the kernel built from kernel/, whatever KERNEL is.
-OURS := ours-commands ours-kernel
+OURS := ours-commands ours-kernel ours-selftests
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
 
 .PHONY: help setup demo test test-unit test-guest $(GUESTS) $(OURS) lint guest bench man install uninstall
@@ -50,6 +50,7 @@ test-guest: setup $(VENV_SYSTEM)/done
 	lab/workload --list >/dev/null
 	lab/package redis-server redis-tools >/dev/null
 	lab/kernel ours >/dev/null
+	lab/selftests >/dev/null
 	+$(MAKE) --no-print-directory -j2 -Otarget $(GUESTS) $(OURS)
 
 $(GUESTS): guest-%:

@@ -47,6 +47,12 @@ def _cpus(text: str) -> int:
     return int(text)
 
 
+def _nodes(text: str) -> int:
+    if not re.fullmatch(r"[1-8]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of nodes: write 1 to 8")
+    return int(text)
+
+
 class _Ended(BaseException):
     """A signal asks to end."""
 
@@ -79,6 +85,8 @@ def guest(arguments: list[str]) -> int:
     add("--kernel", required=True, metavar="NAME", help=f"the kernel to boot: {names}")
     add("--cpus", type=_cpus, metavar="N", help="virtual CPUs (default: 2)")
     add("--memory", type=_memory, default="2G", metavar="SIZE", help="512M, 2G (default: 2G)")
+    add("--nodes", type=_nodes, default=1, metavar="N",
+        help="NUMA nodes, which share the memory; the first has the CPUs (default: 1)")  # fmt: skip
     add("--out", metavar="DIR", help="bring back what the command writes to DIR")
     add("--timeout", type=_time_limit, default=600, metavar="T",
         help="end the command after T: 90s, 5m (default: 10m)")  # fmt: skip
@@ -105,6 +113,7 @@ def guest(arguments: list[str]) -> int:
             image=kernels.image(options.kernel),
             cpus=1 if options.instruction_clock else options.cpus or 2,
             memory=options.memory,
+            nodes=options.nodes,
             instruction_clock=options.instruction_clock,
             timeout_s=options.timeout,
             out=out,

@@ -49,6 +49,8 @@ class Guest:
     image: Path
     cpus: int = 2
     memory: str = "2G"
+    nodes: int = 1
+    """NUMA nodes, each with its share of the memory; all CPUs are of the first."""
     instruction_clock: bool = False
     timeout_s: int = 600
     """How long the command may run, on the guest's clock."""
@@ -126,6 +128,7 @@ def _vng_command(share: Path, guest: Guest) -> list[str]:
         f"--rwdir={share}",
         f"--cpus={guest.cpus}",
         f"--memory={guest.memory}",
+        *_nodes(guest),
     ]
     if guest.instruction_clock:
         words.append("--qemu-opts=-icount shift=1,sleep=off")
@@ -134,6 +137,16 @@ def _vng_command(share: Path, guest: Guest) -> list[str]:
         # another has patched (a tracepoint's, when perf begins): the guest dies, once in a while.
         words.append("--qemu-opts=-accel tcg,thread=single")
     return [*words, "--", f"exec {init}"]
+
+
+def _nodes(guest: Guest) -> list[str]:
+    """virtme-ng's words for the NUMA nodes; none for a machine without."""
+    if guest.nodes == 1:
+        return []
+    size = int(guest.memory[:-1]) * (1024 if guest.memory.endswith("G") else 1)
+    each = size // guest.nodes
+    first = f"--numa={size - each * (guest.nodes - 1)}M,cpus=0-{guest.cpus - 1}"
+    return [first, *[f"--numa={each}M"] * (guest.nodes - 1)]
 
 
 def _boot(share: Path, guest: Guest) -> subprocess.Popen[bytes]:

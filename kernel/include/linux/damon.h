@@ -13,9 +13,12 @@
 #define _DAMON_H_
 
 #include <linux/completion.h>
+#include <linux/damos.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
+#include <linux/log2.h>
 #include <linux/math64.h>
+#include <linux/overflow.h>
 #include <linux/prandom.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
@@ -38,12 +41,6 @@
  * a sampling interval.
  */
 #define DAMON_PROBE_BUDGET	48
-
-/* From start up to, and without, end. */
-struct damon_addr_range {
-	unsigned long start;
-	unsigned long end;
-};
 
 /**
  * struct damon_slot - outcomes of the samples in a part of a region
@@ -200,9 +197,16 @@ struct damon_ctx;
  * @sample:	set the state of each of the @done probes, then make ready to
  *		see accesses to the @next ones; either may be empty.  Returns
  *		false when the target cannot be monitored any more.
+ * @actions:	bits of the enum damos_action that @apply_scheme can do
+ * @page_actions: bits of those that it can do with single pages, which is what
+ *		the operations' filters let through
+ * @filters:	bits of the enum damos_filter_type that it can do
+ * @apply_scheme: do a scheme's action with what its ops_filters let through of a
+ *		range of addresses, and add how much that is to the last argument.
+ *		Returns the bytes that something was done with.
  *
- * All are called by the kdamond, without locks, and may sleep.  @init and
- * @update may be NULL.
+ * All are called by the kdamond, without locks, and may sleep.  @init, @update
+ * and @apply_scheme may be NULL.
  */
 struct damon_operations {
 	enum damon_ops_id id;
@@ -210,6 +214,12 @@ struct damon_operations {
 	void (*update)(struct damon_ctx *ctx);
 	bool (*sample)(struct damon_ctx *ctx, struct damon_target *t,
 		       struct damon_probes *done, struct damon_probes *next);
+	unsigned long actions;
+	unsigned long page_actions;
+	unsigned long filters;
+	unsigned long (*apply_scheme)(struct damon_ctx *ctx, struct damon_target *t,
+				      const struct damon_addr_range *range,
+				      struct damos *s, unsigned long *sz_passed);
 };
 
 /**
@@ -237,22 +247,26 @@ struct damon_call_control {
  * @ops:	by which means; set with damon_select_ops()
  * @addr_unit:	bytes of a physical address for each unit of a region's
  * @adaptive_targets: list of struct damon_target
+ * @schemes:	list of struct damos
  * @kdamond:	the thread that serves this context; NULL while none does.
  *		Protected by @kdamond_lock.
- * @kdamond_lock: protects @kdamond and the calls that wait for it
+ * @kdamond_lock: protects @kdamond, and the calls and the walk that wait for it
  */
 struct damon_ctx {
 	struct damon_attrs attrs;
 	struct damon_operations ops;
 	unsigned long addr_unit;
 	struct list_head adaptive_targets;
+	struct list_head schemes;
 
 	struct task_struct *kdamond;
 	spinlock_t kdamond_lock;	/* for kdamond and calls */
 
 /* private: the kdamond's, and core.c's */
 	struct list_head calls;
+	struct damos_walk_control *walk;
 	struct list_head group;
+	unsigned int idx;		/* in the group */
 	ktime_t next_sample;
 	unsigned long samples;		/* in this aggregation interval */
 	unsigned long update_samples;	/* since the last ops.update */
@@ -264,6 +278,7 @@ struct damon_ctx {
 	unsigned int next_probes;	/* which of a target's two sets is next */
 	bool restart;			/* begin anew: targets have changed */
 	bool active;			/* something is left to monitor */
+	bool paused;			/* as no scheme is active */
 };
 
 static inline unsigned long damon_sz_region(const struct damon_region *r)
@@ -280,6 +295,16 @@ static inline unsigned long damon_sz_region(const struct damon_region *r)
 #define damon_for_each_target_safe(t, next, ctx) \
 	list_for_each_entry_safe(t, next, &(ctx)->adaptive_targets, list)
 
+/* Units of addresses in bytes; the most there can be where that is more. */
+static inline unsigned long damon_bytes(const struct damon_ctx *ctx, unsigned long units)
+{
+	unsigned long bytes;
+
+	if (check_mul_overflow(units, max(ctx->addr_unit, 1UL), &bytes))
+		return ULONG_MAX;
+	return bytes;
+}
+
 /* Samples in an aggregation interval: the most that nr_accesses can be. */
 static inline unsigned int damon_max_nr_accesses(const struct damon_attrs *attrs)
 {
@@ -294,7 +319,15 @@ static inline bool damon_target_has_pid(const struct damon_ctx *ctx)
 	return ctx->ops.id == DAMON_OPS_VADDR || ctx->ops.id == DAMON_OPS_FVADDR;
 }
 
-/* core.c: contexts, and the threads that serve them */
+/* log2 of the smallest region, in the context's unit of addresses. */
+static inline unsigned int damon_region_shift(const struct damon_ctx *ctx)
+{
+	unsigned int unit = ilog2(max(ctx->addr_unit, 1UL));
+
+	return unit < PAGE_SHIFT ? PAGE_SHIFT - unit : 0;
+}
+
+/* context.c: contexts, and by which means they are monitored */
 struct damon_ctx *damon_new_ctx(void);
 void damon_destroy_ctx(struct damon_ctx *ctx);
 int damon_set_attrs(struct damon_ctx *ctx, const struct damon_attrs *attrs);
@@ -303,6 +336,8 @@ int damon_commit_ctxs(struct damon_ctx **dst, struct damon_ctx **src, int nr);
 bool damon_is_registered_ops(enum damon_ops_id id);
 int damon_register_ops(const struct damon_operations *ops);
 int damon_select_ops(struct damon_ctx *ctx, enum damon_ops_id id);
+
+/* core.c: the threads that serve them */
 int damon_start(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive);
 int damon_start_group(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive);
 int damon_stop(struct damon_ctx **ctxs, int nr_ctxs);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Contexts, and the kdamonds that serve them.
+ * The kdamonds, and how they serve contexts.
  *
  * A kdamond sleeps until the next sampling interval of one of its contexts
  * ends.  Time is counted in samples: an aggregation interval is so many of them,
@@ -8,9 +8,9 @@
  * calls what others ask it to (damon_call()), so that nobody else ever touches
  * the targets of a context that is being served.
  *
- * Locks: damon_lock protects the registered operations, and how many contexts
- * are served.  A context's kdamond_lock protects its thread and its calls; it is
- * a spinlock, so that who sees a context without a thread may free it at once.
+ * Locks: damon_lock protects how many contexts are served.  A context's
+ * kdamond_lock protects its thread, its calls and its walk; it is a spinlock, so
+ * that who sees a context without a thread may free it at once.
  */
 
 #define pr_fmt(fmt) "damon: " fmt
@@ -19,11 +19,11 @@
 #include <linux/hrtimer.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
-#include <linux/random.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 
 #include "regions.h"
+#include "schemes.h"
 #include "targets.h"
 
 #define CREATE_TRACE_POINTS
@@ -33,8 +33,6 @@
 #define SLACK_SHARE	128
 
 static DEFINE_MUTEX(damon_lock);
-static struct damon_operations registered_ops[NR_DAMON_OPS];
-static bool is_registered[NR_DAMON_OPS];
 static int nr_running_ctxs;
 static bool running_exclusively;
 
@@ -43,279 +41,6 @@ struct kdamond {
 	struct list_head ctxs;
 	struct completion started;
 };
-
-/**
- * damon_new_ctx() - make a context with default attributes and no target
- *
- * Return: it, or NULL for lack of memory.
- */
-struct damon_ctx *damon_new_ctx(void)
-{
-	struct damon_ctx *ctx = kzalloc(sizeof(*ctx), GFP_KERNEL);
-
-	if (!ctx)
-		return NULL;
-	ctx->attrs = (struct damon_attrs){
-		.sample_interval = 5 * USEC_PER_MSEC,
-		.aggr_interval = 100 * USEC_PER_MSEC,
-		.ops_update_interval = 60 * USEC_PER_SEC,
-		.min_nr_regions = 10,
-		.max_nr_regions = 1000,
-	};
-	ctx->ops.id = NR_DAMON_OPS;
-	ctx->addr_unit = 1;
-	INIT_LIST_HEAD(&ctx->adaptive_targets);
-	INIT_LIST_HEAD(&ctx->calls);
-	INIT_LIST_HEAD(&ctx->group);
-	spin_lock_init(&ctx->kdamond_lock);
-	prandom_seed_state(&ctx->random, get_random_u64());
-	return ctx;
-}
-
-/**
- * damon_destroy_ctx() - end a context and its targets
- * @ctx:	a context that no kdamond serves
- */
-void damon_destroy_ctx(struct damon_ctx *ctx)
-{
-	struct damon_target *t, *next;
-
-	damon_for_each_target_safe(t, next, ctx)
-		damon_destroy_target(t);
-	kvfree(ctx->scratch);
-	kfree(ctx);
-}
-
-static bool attrs_are_sound(const struct damon_attrs *attrs)
-{
-	const struct damon_intervals_goal *goal = &attrs->intervals_goal;
-
-	if (attrs->min_nr_regions < DAMON_LEAST_NR_REGIONS ||
-	    attrs->min_nr_regions > attrs->max_nr_regions ||
-	    attrs->max_nr_regions > INT_MAX)
-		return false;
-	if (attrs->sample_interval > attrs->aggr_interval ||
-	    attrs->aggr_interval > KTIME_MAX / NSEC_PER_USEC)
-		return false;
-	if (!goal->access_bp)
-		return true;
-	return goal->aggrs && goal->min_sample_us &&
-	       goal->min_sample_us <= goal->max_sample_us &&
-	       goal->max_sample_us <= KTIME_MAX / NSEC_PER_USEC &&
-	       attrs->sample_interval >= goal->min_sample_us &&
-	       attrs->sample_interval <= goal->max_sample_us;
-}
-
-/* What regions tell is in samples and aggregation intervals: convert it. */
-static void rescale_regions(struct damon_ctx *ctx, const struct damon_attrs *attrs)
-{
-	u64 old_max = damon_max_nr_accesses(&ctx->attrs);
-	u64 new_max = damon_max_nr_accesses(attrs);
-	u64 old_aggr = max(ctx->attrs.aggr_interval, 1UL);
-	u64 new_aggr = max(attrs->aggr_interval, 1UL);
-	struct damon_target *t;
-	struct damon_region *r;
-
-	damon_for_each_target(t, ctx) {
-		damon_for_each_region(r, t) {
-			r->nr_accesses = div64_u64(r->nr_accesses * new_max, old_max);
-			r->last_nr_accesses = div64_u64(r->last_nr_accesses * new_max,
-							old_max);
-			r->age = min_t(u64, UINT_MAX,
-				       mul_u64_u64_div_u64(r->age, old_aggr, new_aggr));
-		}
-	}
-}
-
-/**
- * damon_set_attrs() - say how to monitor
- * @ctx:	a context that no kdamond serves, or the calling kdamond's own
- * @attrs:	the attributes
- *
- * Return: 0, or -EINVAL where they contradict themselves: then nothing changes.
- */
-int damon_set_attrs(struct damon_ctx *ctx, const struct damon_attrs *attrs)
-{
-	if (!attrs_are_sound(attrs))
-		return -EINVAL;
-	rescale_regions(ctx, attrs);
-	ctx->attrs = *attrs;
-	ctx->tuned_aggrs = 0;
-	ctx->tuned_bp = 0;
-	return 0;
-}
-
-/**
- * damon_is_registered_ops() - whether a kind of address space can be monitored
- * @id:		which kind
- */
-bool damon_is_registered_ops(enum damon_ops_id id)
-{
-	bool registered = false;
-
-	if (id >= NR_DAMON_OPS)
-		return false;
-	mutex_lock(&damon_lock);
-	registered = is_registered[id];
-	mutex_unlock(&damon_lock);
-	return registered;
-}
-
-/**
- * damon_register_ops() - offer a means of monitoring
- * @ops:	the operations, which are copied
- *
- * Return: 0, or -EINVAL where there are such operations already.
- */
-int damon_register_ops(const struct damon_operations *ops)
-{
-	int err = -EINVAL;
-
-	if (ops->id >= NR_DAMON_OPS)
-		return err;
-	mutex_lock(&damon_lock);
-	if (!is_registered[ops->id]) {
-		registered_ops[ops->id] = *ops;
-		is_registered[ops->id] = true;
-		err = 0;
-	}
-	mutex_unlock(&damon_lock);
-	return err;
-}
-
-/**
- * damon_select_ops() - say by which means to monitor
- * @ctx:	a context that no kdamond serves
- * @id:		which
- *
- * Return: 0, or -EINVAL where there are none.
- */
-int damon_select_ops(struct damon_ctx *ctx, enum damon_ops_id id)
-{
-	int err = -EINVAL;
-
-	if (id >= NR_DAMON_OPS)
-		return err;
-	mutex_lock(&damon_lock);
-	if (is_registered[id]) {
-		ctx->ops = registered_ops[id];
-		err = 0;
-	}
-	mutex_unlock(&damon_lock);
-	return err;
-}
-
-static bool same_space(const struct damon_ctx *a, const struct damon_ctx *b)
-{
-	return a->ops.id == b->ops.id && a->addr_unit == b->addr_unit;
-}
-
-/* What the target of @src was in @dst: of the same process, which may have several. */
-static struct damon_target *target_before(struct damon_ctx *dst, struct damon_ctx *src,
-					  const struct damon_target *new)
-{
-	struct damon_target *t;
-	unsigned int skip = 0;
-
-	damon_for_each_target(t, src) {
-		if (t == new)
-			break;
-		if (t->pid == new->pid)
-			skip++;
-	}
-	damon_for_each_target(t, dst) {
-		if (t->pid == new->pid && !skip--)
-			return t;
-	}
-	return NULL;
-}
-
-/* Have the targets of @src learn from those of @dst.  Leaves @dst as it is. */
-static int prepare_commit(struct damon_ctx *dst, struct damon_ctx *src)
-{
-	struct damon_target *new, *old;
-	int err;
-
-	if (!attrs_are_sound(&src->attrs) || src->ops.id >= NR_DAMON_OPS)
-		return -EINVAL;
-	if (!same_space(dst, src))
-		return 0;
-	damon_for_each_target(new, src) {
-		old = target_before(dst, src, new);
-		if (!old || !new->nr_regions)
-			continue;
-		err = damon_adopt_regions(new, old);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static void apply_commit(struct damon_ctx *dst, struct damon_ctx *src)
-{
-	struct damon_target *new, *old;
-	LIST_HEAD(old_targets);
-
-	damon_for_each_target(new, src) {
-		old = same_space(dst, src) ? target_before(dst, src, new) : NULL;
-		if (!old || new->nr_regions || old->gone)
-			continue;
-		swap(new->regions, old->regions);
-		swap(new->nr_regions, old->nr_regions);
-		swap(new->room, old->room);
-	}
-	list_splice_init(&dst->adaptive_targets, &old_targets);
-	list_splice_init(&src->adaptive_targets, &dst->adaptive_targets);
-	list_splice(&old_targets, &src->adaptive_targets);
-	dst->ops = src->ops;
-	dst->addr_unit = src->addr_unit;
-	/* Ages and rates that were taken over are in dst's old intervals. */
-	damon_set_attrs(dst, &src->attrs);
-	dst->restart = true;
-}
-
-/**
- * damon_commit_ctxs() - take over other contexts' attributes and targets
- * @dst:	contexts that no kdamond serves, or all of the calling one's
- * @src:	what each of them shall be like; afterwards, good for nothing
- *		but damon_destroy_ctx()
- * @nr:		how many of each
- *
- * What is known of a process, or of physical memory, that is monitored before
- * and after is kept.  Targets of @src without regions go on with those that they
- * had in @dst.  Returns 0, or an error, after which all of @dst are as they were.
- */
-int damon_commit_ctxs(struct damon_ctx **dst, struct damon_ctx **src, int nr)
-{
-	int i, err;
-
-	for (i = 0; i < nr; i++) {
-		err = prepare_commit(dst[i], src[i]);
-		if (err)
-			return err;
-	}
-	for (i = 0; i < nr; i++)
-		apply_commit(dst[i], src[i]);
-	return 0;
-}
-
-/**
- * damon_commit_ctx() - take over another context's attributes and targets
- * @dst:	a context that no kdamond serves, or the calling kdamond's own
- * @src:	what it shall be like, see damon_commit_ctxs()
- */
-int damon_commit_ctx(struct damon_ctx *dst, struct damon_ctx *src)
-{
-	return damon_commit_ctxs(&dst, &src, 1);
-}
-
-/* log2 of the smallest region, in the context's unit of addresses. */
-static unsigned int region_shift(const struct damon_ctx *ctx)
-{
-	unsigned int unit = ilog2(max(ctx->addr_unit, 1UL));
-
-	return unit < PAGE_SHIFT ? PAGE_SHIFT - unit : 0;
-}
 
 static unsigned long target_size(struct damon_target *t)
 {
@@ -342,7 +67,7 @@ static struct damon_rules ctx_rules(struct damon_ctx *ctx)
 	struct damon_rules rules = {
 		.max_nr_accesses = damon_max_nr_accesses(&ctx->attrs),
 		.max_nr_regions = ctx->attrs.max_nr_regions,
-		.shift = region_shift(ctx),
+		.shift = damon_region_shift(ctx),
 	};
 	struct damon_target *t;
 
@@ -539,7 +264,7 @@ static void bound_regions(struct damon_ctx *ctx)
 /* Take the samples that are due, and make ready for the next ones. */
 static void sample_targets(struct damon_ctx *ctx, bool choose)
 {
-	unsigned int shift = region_shift(ctx);
+	unsigned int shift = damon_region_shift(ctx);
 	bool any = false;
 	struct damon_target *t;
 
@@ -600,10 +325,11 @@ static void begin_interval(struct damon_ctx *ctx)
 /* Begin, or begin anew with other targets. */
 static void begin_monitoring(struct damon_ctx *ctx)
 {
-	unsigned int shift = region_shift(ctx);
+	unsigned int shift = damon_region_shift(ctx);
 	struct damon_target *t;
 
 	ctx->restart = false;
+	ctx->paused = false;
 	ctx->update_samples = 0;
 	if (ctx->ops.init)
 		ctx->ops.init(ctx);
@@ -611,6 +337,7 @@ static void begin_monitoring(struct damon_ctx *ctx)
 		align_regions(t, shift);
 	bound_regions(ctx);
 	begin_interval(ctx);
+	damos_begin(ctx);
 }
 
 static u64 sample_ns(const struct damon_ctx *ctx)
@@ -626,9 +353,12 @@ static void end_sample(struct damon_ctx *ctx)
 
 	ctx->update_samples++;
 	sample_targets(ctx, !last);
-	if (!last)
+	if (!last) {
+		damos_end_sample(ctx, false);
 		return;
+	}
 	aggregate(ctx);
+	damos_end_sample(ctx, true);
 	tune_intervals(ctx);
 	/* Regions change places here, which probes under way must not see. */
 	if (ctx->update_samples >= ctx->attrs.ops_update_interval / interval) {
@@ -641,17 +371,61 @@ static void end_sample(struct damon_ctx *ctx)
 	begin_interval(ctx);
 }
 
+/* No scheme wants to know anything: only see that there still are targets. */
+static void pause_monitoring(struct damon_ctx *ctx)
+{
+	struct damon_target *t;
+	unsigned int i;
+
+	spin_lock(&ctx->kdamond_lock);
+	ctx->paused = true;
+	damos_cancel_walk(ctx);
+	spin_unlock(&ctx->kdamond_lock);
+	damon_for_each_target(t, ctx) {
+		for (i = 0; i < ARRAY_SIZE(t->probes); i++)
+			t->probes[i].nr = 0;
+	}
+	sample_targets(ctx, false);
+}
+
+/* Nothing is left of it, but other contexts keep the kdamond going. */
+static void rest(struct damon_ctx *ctx)
+{
+	if (!READ_ONCE(ctx->walk))
+		return;
+	spin_lock(&ctx->kdamond_lock);
+	damos_cancel_walk(ctx);
+	spin_unlock(&ctx->kdamond_lock);
+}
+
 /* End the sampling interval if its time has come. */
 static void serve(struct damon_ctx *ctx)
 {
 	ktime_t now = ktime_get();
+	u64 idle_ns;
 
 	if (ctx->restart) {
 		begin_monitoring(ctx);
 		ctx->next_sample = ktime_add_ns(now, sample_ns(ctx));
 	}
-	if (!ctx->active || ktime_before(now, ctx->next_sample))
+	if (!ctx->active) {
+		rest(ctx);
 		return;
+	}
+	if (ktime_before(now, ctx->next_sample))
+		return;
+	idle_ns = damos_idle_ns(ctx, ktime_to_ns(now));
+	if (idle_ns) {
+		pause_monitoring(ctx);
+		ctx->next_sample = ktime_add_ns(now, idle_ns);
+		return;
+	}
+	if (ctx->paused) {
+		/* What was made ready to be looked at is long past. */
+		begin_monitoring(ctx);
+		ctx->next_sample = ktime_add_ns(now, sample_ns(ctx));
+		return;
+	}
 	end_sample(ctx);
 	/* Keep pace; but what was missed for long is not made up for. */
 	ctx->next_sample = ktime_add_ns(ctx->next_sample, sample_ns(ctx));
@@ -716,6 +490,7 @@ static void leave(struct damon_ctx *ctx)
 
 	list_del_init(&ctx->group);
 	spin_lock(&ctx->kdamond_lock);
+	damos_cancel_walk(ctx);
 	list_for_each_entry_safe(control, next, &ctx->calls, list) {
 		list_del(&control->list);
 		control->canceled = true;
@@ -770,7 +545,7 @@ static int kdamond_fn(void *data)
  *
  * Return: 0; -EBUSY while somebody uses DAMON exclusively, or, with @exclusive,
  * at all, or where a context is served already; -EINVAL for a context without
- * operations; or what the making of a thread returns.  Sleeps.
+ * operations; what damos_check() or the making of a thread returns.  Sleeps.
  */
 int damon_start_group(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive)
 {
@@ -794,6 +569,8 @@ int damon_start_group(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive)
 			err = -EINVAL;
 		else if (damon_is_running(ctxs[i]))
 			err = -EBUSY;
+		else
+			err = damos_check(ctxs[i]);
 	}
 	if (err)
 		goto out;
@@ -804,6 +581,7 @@ int damon_start_group(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive)
 	}
 	for (i = 0; i < nr_ctxs; i++) {
 		list_add_tail(&ctxs[i]->group, &kdamond->ctxs);
+		ctxs[i]->idx = i;
 		spin_lock(&ctxs[i]->kdamond_lock);
 		ctxs[i]->kdamond = task;
 		spin_unlock(&ctxs[i]->kdamond_lock);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Directories of DAMON's sysfs interface: how they come and go, and the files
- * that are but a number.
+ * that are but a number, a keyword or a Y or N.
  */
 
 #include <linux/err.h>
@@ -49,6 +49,30 @@ ssize_t damon_sysfs_ulong_store(struct kobject *kobj,
 	return count;
 }
 
+/* For struct damon_sysfs_field with an unsigned int */
+ssize_t damon_sysfs_uint_show(struct kobject *kobj,
+			      struct kobj_attribute *attr, char *buf)
+{
+	unsigned int *field = damon_sysfs_to_field(attr)->uint_at(kobj);
+
+	return sysfs_emit(buf, "%u\n", READ_ONCE(*field));
+}
+
+ssize_t damon_sysfs_uint_store(struct kobject *kobj,
+			       struct kobj_attribute *attr,
+			       const char *buf, size_t count)
+{
+	unsigned int *field = damon_sysfs_to_field(attr)->uint_at(kobj);
+	unsigned int value;
+	int err;
+
+	err = kstrtouint(buf, 0, &value);
+	if (err)
+		return err;
+	WRITE_ONCE(*field, value);
+	return count;
+}
+
 /* For struct damon_sysfs_field with an int */
 ssize_t damon_sysfs_int_show(struct kobject *kobj,
 			     struct kobj_attribute *attr, char *buf)
@@ -70,6 +94,52 @@ ssize_t damon_sysfs_int_store(struct kobject *kobj,
 	if (err)
 		return err;
 	WRITE_ONCE(*field, value);
+	return count;
+}
+
+/* For struct damon_sysfs_field with a bool */
+ssize_t damon_sysfs_bool_show(struct kobject *kobj,
+			      struct kobj_attribute *attr, char *buf)
+{
+	bool *field = damon_sysfs_to_field(attr)->bool_at(kobj);
+
+	return sysfs_emit(buf, "%c\n", READ_ONCE(*field) ? 'Y' : 'N');
+}
+
+ssize_t damon_sysfs_bool_store(struct kobject *kobj,
+			       struct kobj_attribute *attr,
+			       const char *buf, size_t count)
+{
+	bool *field = damon_sysfs_to_field(attr)->bool_at(kobj);
+	bool value;
+	int err;
+
+	err = kstrtobool(buf, &value);
+	if (err)
+		return err;
+	WRITE_ONCE(*field, value);
+	return count;
+}
+
+/* For struct damon_sysfs_field with one of its words */
+ssize_t damon_sysfs_word_show(struct kobject *kobj,
+			      struct kobj_attribute *attr, char *buf)
+{
+	struct damon_sysfs_field *field = damon_sysfs_to_field(attr);
+
+	return sysfs_emit(buf, "%s\n", field->words[READ_ONCE(*field->word_at(kobj))]);
+}
+
+ssize_t damon_sysfs_word_store(struct kobject *kobj,
+			       struct kobj_attribute *attr,
+			       const char *buf, size_t count)
+{
+	struct damon_sysfs_field *field = damon_sysfs_to_field(attr);
+	int value = __sysfs_match_string(field->words, field->nr_words, buf);
+
+	if (value < 0)
+		return value;
+	WRITE_ONCE(*field->word_at(kobj), value);
 	return count;
 }
 
@@ -167,7 +237,7 @@ void damon_sysfs_remove_dir(struct kobject *kobj)
 	kobject_put(kobj);
 }
 
-static int damon_sysfs_add_item(struct damon_sysfs_list *list)
+static int damon_sysfs_add_item(struct damon_sysfs_list *list, int number)
 {
 	const struct damon_sysfs_type *type = damon_sysfs_type_of(&list->kobj);
 	struct kobject *item;
@@ -177,7 +247,7 @@ static int damon_sysfs_add_item(struct damon_sysfs_list *list)
 	if (fatal_signal_pending(current))
 		return -EINTR;
 	cond_resched();
-	snprintf(name, sizeof(name), "%d", list->nr);
+	snprintf(name, sizeof(name), "%d", number);
 	item = damon_sysfs_new_dir(type->item, &list->kobj, name);
 	if (IS_ERR(item))
 		return PTR_ERR(item);
@@ -186,8 +256,18 @@ static int damon_sysfs_add_item(struct damon_sysfs_list *list)
 	return 0;
 }
 
-/* Have new numbered directories instead of those that there are. */
-static int damon_sysfs_renew_items(struct damon_sysfs_list *list, int nr)
+/**
+ * damon_sysfs_renew_items() - have new numbered directories instead of the old
+ * @list:	in this directory
+ * @nr:		so many
+ * @first:	the number of the first one
+ *
+ * Called with damon_sysfs_lock held.
+ *
+ * Return: 0; what its items' may_remove() does not allow, with nothing changed;
+ * or -ENOMEM, or -EINTR for a fatal signal, with no directory left.
+ */
+int damon_sysfs_renew_items(struct damon_sysfs_list *list, int nr, int first)
 {
 	const struct damon_sysfs_type *item = damon_sysfs_type_of(&list->kobj)->item;
 	int i, err;
@@ -204,7 +284,7 @@ static int damon_sysfs_renew_items(struct damon_sysfs_list *list, int nr)
 	if (!list->items)
 		return -ENOMEM;
 	while (list->nr < nr) {
-		err = damon_sysfs_add_item(list);
+		err = damon_sysfs_add_item(list, first + list->nr);
 		if (err) {
 			damon_sysfs_remove_items(list);
 			return err;
@@ -232,7 +312,7 @@ ssize_t damon_sysfs_nr_store(struct kobject *kobj, struct kobj_attribute *attr,
 		return -EINVAL;
 	if (!mutex_trylock(&damon_sysfs_lock))
 		return -EBUSY;
-	err = damon_sysfs_renew_items(damon_sysfs_to_list(kobj), nr);
+	err = damon_sysfs_renew_items(damon_sysfs_to_list(kobj), nr, 0);
 	mutex_unlock(&damon_sysfs_lock);
 	return err ? err : count;
 }

@@ -429,7 +429,28 @@ static int damon_sysfs_read_context(struct damon_ctx *ctx,
 	err = damon_sysfs_read_attrs(ctx, context->attrs);
 	if (err)
 		return err;
-	return damon_sysfs_read_targets(ctx, damon_sysfs_to_list(context->targets));
+	err = damon_sysfs_read_targets(ctx, damon_sysfs_to_list(context->targets));
+	if (err)
+		return err;
+	return damon_sysfs_read_schemes(ctx, context->schemes);
+}
+
+/* What a function reads of a directory's files into a new context. */
+static struct damon_ctx *
+damon_sysfs_make_ctx(struct damon_sysfs_context *context,
+		     int (*read)(struct damon_ctx *ctx, struct damon_sysfs_context *context))
+{
+	struct damon_ctx *ctx = damon_new_ctx();
+	int err;
+
+	if (!ctx)
+		return ERR_PTR(-ENOMEM);
+	err = read(ctx, context);
+	if (err) {
+		damon_destroy_ctx(ctx);
+		return ERR_PTR(err);
+	}
+	return ctx;
 }
 
 /**
@@ -439,38 +460,77 @@ static int damon_sysfs_read_context(struct damon_ctx *ctx,
  * Called with damon_sysfs_lock held.
  *
  * Return: a context that can be started or committed, or an ERR_PTR(): -EINVAL
- * for what cannot be monitored, or -ENOMEM.
+ * for what cannot be monitored, or be done with it; -ENOENT for a memory cgroup
+ * that does not exist; or -ENOMEM.
  */
 struct damon_ctx *damon_sysfs_new_ctx(struct kobject *context)
 {
-	struct damon_ctx *ctx = damon_new_ctx();
-	int err;
+	return damon_sysfs_make_ctx(damon_sysfs_to_context(context),
+				    damon_sysfs_read_context);
+}
 
-	if (!ctx)
-		return ERR_PTR(-ENOMEM);
-	err = damon_sysfs_read_context(ctx, damon_sysfs_to_context(context));
-	if (err) {
-		damon_destroy_ctx(ctx);
-		return ERR_PTR(err);
-	}
-	return ctx;
+static int damon_sysfs_read_goals_of(struct damon_ctx *ctx,
+				     struct damon_sysfs_context *context)
+{
+	return damon_sysfs_read_quota_goals(ctx, context->schemes);
 }
 
 /**
- * damon_sysfs_set_intervals() - have the files say what is
+ * damon_sysfs_new_goals_ctx() - make schemes of a directory's files, goals only
  * @context:	the directory contexts/<C>
- * @attrs:	what its context monitors by
  *
  * Called with damon_sysfs_lock held.
+ *
+ * Return: a context for damon_sysfs_commit_quota_goals() and for nothing else,
+ * or an ERR_PTR(): -EINVAL for goals that cannot be, or -ENOMEM.
  */
-void damon_sysfs_set_intervals(struct kobject *context,
-			       const struct damon_attrs *attrs)
+struct damon_ctx *damon_sysfs_new_goals_ctx(struct kobject *context)
+{
+	return damon_sysfs_make_ctx(damon_sysfs_to_context(context),
+				    damon_sysfs_read_goals_of);
+}
+
+/**
+ * damon_sysfs_schemes() - look for the schemes of a context
+ * @context:	the directory contexts/<C>
+ *
+ * Called with damon_sysfs_lock held.
+ *
+ * Return: the directory contexts/<C>/schemes.
+ */
+struct kobject *damon_sysfs_schemes(struct kobject *context)
+{
+	return damon_sysfs_to_context(context)->schemes;
+}
+
+static void damon_sysfs_put_intervals(struct kobject *context,
+				      const struct damon_attrs *attrs)
 {
 	struct damon_sysfs_attrs *bounds =
 		damon_sysfs_to_attrs(damon_sysfs_to_context(context)->attrs);
 	struct damon_sysfs_intervals *intervals =
 		damon_sysfs_to_intervals(bounds->intervals);
 
+	/* Where nothing is tuned, what the user has written is left alone. */
+	if (!attrs->intervals_goal.access_bp)
+		return;
 	WRITE_ONCE(intervals->sample_us, attrs->sample_interval);
 	WRITE_ONCE(intervals->aggr_us, attrs->aggr_interval);
+}
+
+/**
+ * damon_sysfs_put_figures() - have the files say what is
+ * @context:	the directory contexts/<C>
+ * @figures:	of its context
+ * @which:	bits of enum damon_sysfs_figure
+ *
+ * Called with damon_sysfs_lock held.
+ */
+void damon_sysfs_put_figures(struct kobject *context,
+			     const struct damon_sysfs_figures *figures,
+			     unsigned int which)
+{
+	if (which & DAMON_SYSFS_INTERVALS)
+		damon_sysfs_put_intervals(context, &figures->attrs);
+	damon_sysfs_put_scheme_figures(damon_sysfs_schemes(context), figures, which);
 }

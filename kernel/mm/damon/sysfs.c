@@ -10,6 +10,7 @@
 
 #include <linux/bitops.h>
 #include <linux/cleanup.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/init.h>
 #include <linux/jiffies.h>
@@ -20,6 +21,9 @@
 #include "sysfs-common.h"
 
 #define DAMON_SYSFS_MAX_KDAMONDS	1024
+
+/* Directories in tried_regions/ of all of a kdamond's schemes */
+#define DAMON_SYSFS_MAX_TRIED_REGIONS	65536
 
 /* Who may wait for a kdamond: bits of damon_sysfs_kdamond::waiters */
 enum damon_sysfs_waiter {
@@ -68,8 +72,10 @@ static void damon_sysfs_destroy_ctxs(struct damon_ctx **ctxs, int nr)
 	kfree(ctxs);
 }
 
-/* Contexts as the files ask for, or an ERR_PTR(). */
-static struct damon_ctx **damon_sysfs_new_ctxs(struct damon_sysfs_list *contexts)
+/* Contexts as a function makes them of the files, or an ERR_PTR(). */
+static struct damon_ctx **
+damon_sysfs_new_ctxs(struct damon_sysfs_list *contexts,
+		     struct damon_ctx *(*make)(struct kobject *context))
 {
 	struct damon_ctx **ctxs;
 	int i;
@@ -78,7 +84,7 @@ static struct damon_ctx **damon_sysfs_new_ctxs(struct damon_sysfs_list *contexts
 	if (!ctxs)
 		return ERR_PTR(-ENOMEM);
 	for (i = 0; i < contexts->nr; i++) {
-		struct damon_ctx *ctx = damon_sysfs_new_ctx(contexts->items[i]);
+		struct damon_ctx *ctx = make(contexts->items[i]);
 
 		if (IS_ERR(ctx)) {
 			damon_sysfs_destroy_ctxs(ctxs, i);
@@ -111,7 +117,7 @@ static int damon_sysfs_start(struct damon_sysfs_kdamond *kdamond)
 		return err;
 	if (!contexts->nr)
 		return -EINVAL;
-	ctxs = damon_sysfs_new_ctxs(contexts);
+	ctxs = damon_sysfs_new_ctxs(contexts, damon_sysfs_new_ctx);
 	if (IS_ERR(ctxs))
 		return PTR_ERR(ctxs);
 	err = damon_start_group(ctxs, contexts->nr, false);
@@ -155,17 +161,32 @@ static int damon_sysfs_call(struct damon_sysfs_kdamond *kdamond,
 	return err ? err : control.return_code;
 }
 
+/*
+ * For who waits for the kdamond: others hold the lock for a moment only, and none
+ * of them for such a one to end.
+ */
+static int damon_sysfs_lock_patiently(void)
+{
+	while (!mutex_trylock(&damon_sysfs_lock))
+		if (msleep_interruptible(1))
+			return -EINTR;
+	return 0;
+}
+
+/* What is to be committed: how it is made of files, and how it is taken over. */
 struct damon_sysfs_commit {
+	struct damon_ctx *(*make)(struct kobject *context);
+	int (*take)(struct damon_ctx **to, struct damon_ctx **from, int nr);
 	struct damon_ctx **to;
 	struct damon_ctx **from;
 	int nr;
 };
 
-static int damon_sysfs_commit_ctxs(void *data)
+static int damon_sysfs_take_commit(void *data)
 {
 	struct damon_sysfs_commit *commit = data;
 
-	return damon_commit_ctxs(commit->to, commit->from, commit->nr);
+	return commit->take(commit->to, commit->from, commit->nr);
 }
 
 /* With damon_sysfs_lock held: make what is to be committed, and begin to wait. */
@@ -182,7 +203,7 @@ static int damon_sysfs_prepare_commit(struct damon_sysfs_kdamond *kdamond,
 		return err;
 	commit->to = kdamond->ctxs;
 	commit->nr = kdamond->nr_ctxs;
-	commit->from = damon_sysfs_new_ctxs(contexts);
+	commit->from = damon_sysfs_new_ctxs(contexts, commit->make);
 	if (IS_ERR(commit->from)) {
 		damon_sysfs_end_wait(kdamond, DAMON_SYSFS_COMMAND);
 		return PTR_ERR(commit->from);
@@ -190,54 +211,105 @@ static int damon_sysfs_prepare_commit(struct damon_sysfs_kdamond *kdamond,
 	return 0;
 }
 
-static int damon_sysfs_commit(struct damon_sysfs_kdamond *kdamond)
+static int damon_sysfs_run_commit(struct damon_sysfs_kdamond *kdamond,
+				  struct damon_sysfs_commit *commit)
 {
-	struct damon_sysfs_commit commit;
 	int err;
 
 	scoped_cond_guard(mutex_try, return -EBUSY, &damon_sysfs_lock) {
-		err = damon_sysfs_prepare_commit(kdamond, &commit);
+		err = damon_sysfs_prepare_commit(kdamond, commit);
 		if (err)
 			return err;
 	}
-	err = damon_sysfs_call(kdamond, damon_sysfs_commit_ctxs, &commit);
-	damon_sysfs_destroy_ctxs(commit.from, commit.nr);
+	err = damon_sysfs_call(kdamond, damon_sysfs_take_commit, commit);
+	damon_sysfs_destroy_ctxs(commit->from, commit->nr);
 	damon_sysfs_end_wait(kdamond, DAMON_SYSFS_COMMAND);
 	return err;
 }
 
-struct damon_sysfs_attrs_of {
+static int damon_sysfs_commit(struct damon_sysfs_kdamond *kdamond)
+{
+	struct damon_sysfs_commit commit = {
+		.make = damon_sysfs_new_ctx,
+		.take = damon_commit_ctxs,
+	};
+
+	return damon_sysfs_run_commit(kdamond, &commit);
+}
+
+static int damon_sysfs_commit_goals(struct damon_sysfs_kdamond *kdamond)
+{
+	struct damon_sysfs_commit commit = {
+		.make = damon_sysfs_new_goals_ctx,
+		.take = damon_sysfs_commit_quota_goals,
+	};
+
+	return damon_sysfs_run_commit(kdamond, &commit);
+}
+
+/* What all contexts of a kdamond have come to. */
+struct damon_sysfs_progress {
 	struct damon_ctx **ctxs;
-	struct damon_attrs *attrs;
+	struct damon_sysfs_figures *figures;
 	int nr;
 };
 
-static int damon_sysfs_get_attrs(void *data)
+static int damon_sysfs_get_progress(void *data)
 {
-	struct damon_sysfs_attrs_of *of = data;
-	int i;
+	struct damon_sysfs_progress *progress = data;
+	int i, err;
 
-	for (i = 0; i < of->nr; i++)
-		of->attrs[i] = of->ctxs[i]->attrs;
+	for (i = 0; i < progress->nr; i++) {
+		err = damon_sysfs_get_figures(&progress->figures[i], progress->ctxs[i]);
+		if (err)
+			return err;
+	}
 	return 0;
 }
 
-/* With damon_sysfs_lock held; there may be other directories than at the start. */
-static void damon_sysfs_put_attrs(struct damon_sysfs_kdamond *kdamond,
-				  const struct damon_sysfs_attrs_of *of)
+/* For who waits for the kdamond; undo with damon_sysfs_free_progress(). */
+static int damon_sysfs_ask_progress(struct damon_sysfs_kdamond *kdamond,
+				    struct damon_sysfs_progress *progress)
 {
-	struct damon_sysfs_list *contexts = damon_sysfs_to_list(kdamond->contexts);
-	int i;
-
-	for (i = 0; i < contexts->nr && i < of->nr; i++)
-		damon_sysfs_set_intervals(contexts->items[i], &of->attrs[i]);
+	progress->ctxs = kdamond->ctxs;
+	progress->nr = kdamond->nr_ctxs;
+	progress->figures = kcalloc(progress->nr, sizeof(*progress->figures), GFP_KERNEL);
+	if (!progress->figures)
+		return -ENOMEM;
+	return damon_sysfs_call(kdamond, damon_sysfs_get_progress, progress);
 }
 
-/* Write the intervals that the kdamond has come to into the files. */
-static int damon_sysfs_read_back(struct damon_sysfs_kdamond *kdamond,
-				 enum damon_sysfs_waiter waiter)
+static void damon_sysfs_free_progress(struct damon_sysfs_progress *progress)
 {
-	struct damon_sysfs_attrs_of of;
+	int i;
+
+	for (i = 0; progress->figures && i < progress->nr; i++)
+		damon_sysfs_free_figures(&progress->figures[i]);
+	kfree(progress->figures);
+}
+
+/* There may be other directories than at the start. */
+static int damon_sysfs_put_progress(struct damon_sysfs_kdamond *kdamond,
+				    const struct damon_sysfs_progress *progress,
+				    unsigned int which)
+{
+	struct damon_sysfs_list *contexts = damon_sysfs_to_list(kdamond->contexts);
+	int i, err;
+
+	err = damon_sysfs_lock_patiently();
+	if (err)
+		return err;
+	for (i = 0; i < contexts->nr && i < progress->nr; i++)
+		damon_sysfs_put_figures(contexts->items[i], &progress->figures[i], which);
+	mutex_unlock(&damon_sysfs_lock);
+	return 0;
+}
+
+/* Write what the kdamond has come to into the files: bits of enum damon_sysfs_figure. */
+static int damon_sysfs_read_back(struct damon_sysfs_kdamond *kdamond,
+				 enum damon_sysfs_waiter waiter, unsigned int which)
+{
+	struct damon_sysfs_progress progress = {};
 	int err;
 
 	scoped_cond_guard(mutex_try, return -EBUSY, &damon_sysfs_lock) {
@@ -245,25 +317,117 @@ static int damon_sysfs_read_back(struct damon_sysfs_kdamond *kdamond,
 		if (err)
 			return err;
 	}
-	of.ctxs = kdamond->ctxs;
-	of.nr = kdamond->nr_ctxs;
-	of.attrs = kcalloc(of.nr, sizeof(*of.attrs), GFP_KERNEL);
-	if (of.attrs)
-		err = damon_sysfs_call(kdamond, damon_sysfs_get_attrs, &of);
-	else
-		err = -ENOMEM;
-	if (!err) {
-		scoped_cond_guard(mutex_try, err = -EBUSY, &damon_sysfs_lock)
-			damon_sysfs_put_attrs(kdamond, &of);
-	}
-	kfree(of.attrs);
+	err = damon_sysfs_ask_progress(kdamond, &progress);
+	if (!err)
+		err = damon_sysfs_put_progress(kdamond, &progress, which);
+	damon_sysfs_free_progress(&progress);
 	damon_sysfs_end_wait(kdamond, waiter);
 	return err;
 }
 
 static int damon_sysfs_update_tuned_intervals(struct damon_sysfs_kdamond *kdamond)
 {
-	return damon_sysfs_read_back(kdamond, DAMON_SYSFS_COMMAND);
+	return damon_sysfs_read_back(kdamond, DAMON_SYSFS_COMMAND, DAMON_SYSFS_INTERVALS);
+}
+
+static int damon_sysfs_update_stats(struct damon_sysfs_kdamond *kdamond)
+{
+	return damon_sysfs_read_back(kdamond, DAMON_SYSFS_COMMAND, DAMON_SYSFS_STATS);
+}
+
+static int damon_sysfs_update_effective_quotas(struct damon_sysfs_kdamond *kdamond)
+{
+	return damon_sysfs_read_back(kdamond, DAMON_SYSFS_COMMAND,
+				     DAMON_SYSFS_EFFECTIVE_QUOTAS);
+}
+
+/* For who waits for the kdamond: until all schemes of its contexts have been tried. */
+static int damon_sysfs_walk_all(struct damon_sysfs_kdamond *kdamond,
+				struct damon_sysfs_walk *walks,
+				const struct damon_sysfs_progress *progress,
+				unsigned int max_nr)
+{
+	int i, err;
+
+	for (i = 0; i < progress->nr; i++) {
+		err = damon_sysfs_walk(&walks[i], progress->ctxs[i],
+				       progress->figures[i].nr_schemes, max_nr);
+		/* A context that is at rest while others are not has tried nothing. */
+		if (err == -EINVAL || err == -ECANCELED)
+			err = damon_sysfs_running_ctx(kdamond) ? 0 : -ECANCELED;
+		if (err)
+			return err;
+		max_nr -= walks[i].nr;
+	}
+	return 0;
+}
+
+/* There may be other directories than at the start. */
+static int damon_sysfs_put_walks(struct damon_sysfs_kdamond *kdamond,
+				 const struct damon_sysfs_walk *walks)
+{
+	struct damon_sysfs_list *contexts = damon_sysfs_to_list(kdamond->contexts);
+	int i, err;
+
+	err = damon_sysfs_lock_patiently();
+	if (err)
+		return err;
+	for (i = 0; !err && i < contexts->nr && i < kdamond->nr_ctxs; i++)
+		err = damon_sysfs_put_walk(damon_sysfs_schemes(contexts->items[i]),
+					   &walks[i]);
+	mutex_unlock(&damon_sysfs_lock);
+	return err;
+}
+
+/* Write what schemes are tried on into the files, with so many regions at most. */
+static int damon_sysfs_update_tried(struct damon_sysfs_kdamond *kdamond,
+				    unsigned int max_nr)
+{
+	struct damon_sysfs_progress progress = {};
+	struct damon_sysfs_walk *walks;
+	int i, err;
+
+	scoped_cond_guard(mutex_try, return -EBUSY, &damon_sysfs_lock) {
+		err = damon_sysfs_begin_wait(kdamond, DAMON_SYSFS_COMMAND);
+		if (err)
+			return err;
+	}
+	walks = kcalloc(kdamond->nr_ctxs, sizeof(*walks), GFP_KERNEL);
+	err = walks ? damon_sysfs_ask_progress(kdamond, &progress) : -ENOMEM;
+	if (!err)
+		err = damon_sysfs_walk_all(kdamond, walks, &progress, max_nr);
+	if (!err)
+		err = damon_sysfs_put_walks(kdamond, walks);
+	for (i = 0; walks && i < kdamond->nr_ctxs; i++)
+		damon_sysfs_free_walk(&walks[i]);
+	kfree(walks);
+	damon_sysfs_free_progress(&progress);
+	damon_sysfs_end_wait(kdamond, DAMON_SYSFS_COMMAND);
+	return err;
+}
+
+static int damon_sysfs_update_tried_bytes(struct damon_sysfs_kdamond *kdamond)
+{
+	return damon_sysfs_update_tried(kdamond, 0);
+}
+
+static int damon_sysfs_update_tried_regions(struct damon_sysfs_kdamond *kdamond)
+{
+	return damon_sysfs_update_tried(kdamond, DAMON_SYSFS_MAX_TRIED_REGIONS);
+}
+
+static int damon_sysfs_clear_tried_regions(struct damon_sysfs_kdamond *kdamond)
+{
+	struct damon_sysfs_list *contexts = damon_sysfs_to_list(kdamond->contexts);
+	int i;
+
+	scoped_cond_guard(mutex_try, return -EBUSY, &damon_sysfs_lock) {
+		if (!damon_sysfs_running_ctx(kdamond))
+			return -EINVAL;
+		for (i = 0; i < contexts->nr; i++)
+			damon_sysfs_clear_tried(damon_sysfs_schemes(contexts->items[i]));
+	}
+	return 0;
 }
 
 static void damon_sysfs_plan_refresh(struct damon_sysfs_kdamond *kdamond)
@@ -281,7 +445,9 @@ static void damon_sysfs_refresh(struct work_struct *work)
 			struct damon_sysfs_kdamond, refresh);
 
 	/* What was too busy this time is not the next. */
-	if (damon_sysfs_read_back(kdamond, DAMON_SYSFS_REFRESH) != -EINVAL)
+	if (damon_sysfs_read_back(kdamond, DAMON_SYSFS_REFRESH,
+				  DAMON_SYSFS_INTERVALS | DAMON_SYSFS_STATS |
+				  DAMON_SYSFS_EFFECTIVE_QUOTAS) != -EINVAL)
 		damon_sysfs_plan_refresh(kdamond);
 }
 
@@ -311,16 +477,6 @@ static int damon_sysfs_off(struct damon_sysfs_kdamond *kdamond)
 	return err;
 }
 
-/* There are no schemes, so there is nothing to do with them. */
-static int damon_sysfs_schemes_command(struct damon_sysfs_kdamond *kdamond)
-{
-	scoped_cond_guard(mutex_try, return -EBUSY, &damon_sysfs_lock) {
-		if (!damon_sysfs_running_ctx(kdamond))
-			return -EINVAL;
-	}
-	return 0;
-}
-
 static const struct {
 	const char *name;
 	int (*run)(struct damon_sysfs_kdamond *kdamond);
@@ -328,12 +484,12 @@ static const struct {
 	{ "on", damon_sysfs_on },
 	{ "off", damon_sysfs_off },
 	{ "commit", damon_sysfs_commit },
-	{ "commit_schemes_quota_goals", damon_sysfs_schemes_command },
-	{ "update_schemes_stats", damon_sysfs_schemes_command },
-	{ "update_schemes_tried_bytes", damon_sysfs_schemes_command },
-	{ "update_schemes_tried_regions", damon_sysfs_schemes_command },
-	{ "clear_schemes_tried_regions", damon_sysfs_schemes_command },
-	{ "update_schemes_effective_quotas", damon_sysfs_schemes_command },
+	{ "commit_schemes_quota_goals", damon_sysfs_commit_goals },
+	{ "update_schemes_stats", damon_sysfs_update_stats },
+	{ "update_schemes_tried_bytes", damon_sysfs_update_tried_bytes },
+	{ "update_schemes_tried_regions", damon_sysfs_update_tried_regions },
+	{ "clear_schemes_tried_regions", damon_sysfs_clear_tried_regions },
+	{ "update_schemes_effective_quotas", damon_sysfs_update_effective_quotas },
 	{ "update_tuned_intervals", damon_sysfs_update_tuned_intervals },
 };
 

@@ -15,6 +15,7 @@
 #include <linux/sched/task.h>
 #include <linux/sort.h>
 
+#include "actions.h"
 #include "ops-common.h"
 
 /* Look that often, by probes, whether somebody waits for the lock or the CPU. */
@@ -38,8 +39,13 @@ struct va_walk {
 	unsigned int served;
 };
 
-/* The target's address space, with a reference; NULL when the process is gone. */
-static struct mm_struct *get_mm(const struct damon_target *t)
+/**
+ * damon_va_get_mm() - the address space of a target
+ * @t:		the target
+ *
+ * Return: it, with a reference; NULL when the process is gone.
+ */
+struct mm_struct *damon_va_get_mm(const struct damon_target *t)
 {
 	struct task_struct *task, *locked;
 	struct mm_struct *mm = NULL;
@@ -63,8 +69,13 @@ static struct mm_struct *get_mm(const struct damon_target *t)
 	return mm;
 }
 
-/* Should it be the last one, then the end of an address space is not our work. */
-static void put_mm(struct mm_struct *mm)
+/**
+ * damon_va_put_mm() - drop the reference of an address space
+ * @mm:		the address space
+ *
+ * Should it be the last one, then its end is not the caller's work.
+ */
+void damon_va_put_mm(struct mm_struct *mm)
 {
 	mmput_async(mm);
 }
@@ -95,7 +106,7 @@ static void give_way(struct va_walk *walk)
 static bool va_sample(struct damon_ctx *ctx, struct damon_target *t,
 		      struct damon_probes *done, struct damon_probes *next)
 {
-	struct va_walk walk = { .mm = get_mm(t) };
+	struct va_walk walk = { .mm = damon_va_get_mm(t) };
 	struct vm_area_struct *vma;
 	unsigned int i;
 
@@ -119,7 +130,7 @@ static bool va_sample(struct damon_ctx *ctx, struct damon_target *t,
 		give_way(&walk);
 	}
 	mmap_read_unlock(walk.mm);
-	put_mm(walk.mm);
+	damon_va_put_mm(walk.mm);
 	return true;
 }
 
@@ -196,13 +207,13 @@ static unsigned int find_ranges(struct mm_struct *mm, struct damon_addr_range *r
 static void va_follow(struct damon_target *t)
 {
 	struct damon_addr_range ranges[NR_GAPS + 1];
-	struct mm_struct *mm = get_mm(t);
+	struct mm_struct *mm = damon_va_get_mm(t);
 	unsigned int nr;
 
 	if (!mm)
 		return;
 	nr = find_ranges(mm, ranges);
-	put_mm(mm);
+	damon_va_put_mm(mm);
 	/* Without memory for it, the old ones have to do until the next time. */
 	if (nr)
 		damon_set_regions(t, ranges, nr);
@@ -235,10 +246,18 @@ static int __init damon_va_init(void)
 		.init = va_init,
 		.update = va_update,
 		.sample = va_sample,
+		.actions = DAMON_VA_ACTIONS,
+		.page_actions = DAMON_VA_PAGE_ACTIONS,
+		.filters = DAMON_PAGE_FILTERS,
+		.apply_scheme = damon_va_apply_scheme,
 	};
 	struct damon_operations fixed_ops = {
 		.id = DAMON_OPS_FVADDR,
 		.sample = va_sample,
+		.actions = DAMON_VA_ACTIONS,
+		.page_actions = DAMON_VA_PAGE_ACTIONS,
+		.filters = DAMON_PAGE_FILTERS,
+		.apply_scheme = damon_va_apply_scheme,
 	};
 
 	return damon_register_ops(&ops) ?: damon_register_ops(&fixed_ops);

@@ -30,6 +30,7 @@ def lab(command, *arguments, **options):
         (["--kernel", "debian", "--timeout", "soon", "--", "true"], "'soon' is no time"),
         (["--kernel", "debian", "--timeout", "0", "--", "true"], "'0' is no time"),
         (["--kernel", "debian", "--memory", "2", "--", "true"], "'2' is no memory size"),
+        (["--kernel", "debian", "--nodes", "0", "--", "true"], "'0' is no number of nodes"),
         (["--kernel", "debian", "--cpus", "none", "--", "true"], "'none' is no number"),
         (
             ["--kernel", "debian", "--cpus", "2", "--instruction-clock", "--", "true"],
@@ -106,6 +107,17 @@ def gone(pid):
             return True
         time.sleep(0.02)
     return False
+
+
+def test_nodes_share_the_memory(fake_vng):
+    fake_vng('echo "$@" >>stdout; : >started; ' + FINISH)
+    words = run_guest(memory="1G", nodes=3)[1].decode().split()
+    assert [word for word in words if "numa" in word] == [
+        "--numa=342M,cpus=0-1",
+        "--numa=341M",
+        "--numa=341M",
+    ]
+    assert b"numa" not in run_guest()[1]
 
 
 def test_the_command_keeps_its_words(fake_vng):

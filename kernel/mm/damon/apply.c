@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Applying a scheme: to each region that its pattern matches, as far as filters
+ * and quota let it.
+ *
+ * Regions are gone through once, in order, from where the quota ended the last
+ * time, and from the front up to there.  What filters or the quota let through of
+ * a region is a range of its own: it is what is tried, counted and reported.  If
+ * regions may change, that range becomes a region of its own, too, with the age of
+ * memory that has just changed; between two samples they may not, and a region's
+ * age begins anew only where all of it was acted on.
+ */
+
+#include <linux/damon.h>
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/sizes.h>
+
+#include <trace/events/damon.h>
+
+#include "schemes.h"
+#include "targets.h"
+
+/* A scheme is applied. */
+struct round {
+	struct damon_ctx *ctx;
+	struct damos *s;
+	struct damos_walk_control *walk;
+	unsigned int scheme_idx;
+	unsigned int nr_regions;	/* of all targets */
+	bool may_cut;			/* regions may be cut */
+	bool skipped;			/* something is left for later */
+	bool stopped;			/* and so will be all that follows */
+	bool has_later;			/* from where on: */
+	unsigned long later_target;
+	unsigned long later_addr;
+};
+
+/* A region, or the part of it whose turn it is, in the @target_idx-th target. */
+struct candidate {
+	struct damon_target *t;
+	unsigned long target_idx;
+	unsigned int at;	/* its index, or that of the part that is left of it */
+	const struct damon_region *whole;
+	unsigned int score;
+};
+
+/**
+ * damos_matches() - whether a region is of a scheme's access pattern
+ * @ctx:	the context
+ * @s:		the scheme
+ * @r:		the region
+ */
+bool damos_matches(const struct damon_ctx *ctx, const struct damos *s,
+		   const struct damon_region *r)
+{
+	const struct damos_access_pattern *p = &s->pattern;
+	unsigned long sz = damon_bytes(ctx, damon_sz_region(r));
+
+	return sz >= p->min_sz_region && sz <= p->max_sz_region &&
+	       r->nr_accesses >= p->min_nr_accesses &&
+	       r->nr_accesses <= p->max_nr_accesses &&
+	       r->age >= p->min_age_region && r->age <= p->max_age_region;
+}
+
+/**
+ * damos_next_passing() - find what core filters let through
+ * @ctx:	the context
+ * @t:		a target of it
+ * @s:		a scheme of it
+ * @range:	where to begin; becomes what is let through, as a whole
+ * @end:	where to stop
+ *
+ * Sets also whether the operations' filters are to be asked.  Returns false when
+ * there is nothing more.
+ */
+bool damos_next_passing(struct damon_ctx *ctx, struct damon_target *t, struct damos *s,
+			struct damon_addr_range *range, unsigned long end)
+{
+	while (range->start < end) {
+		enum damos_verdict verdict;
+
+		range->end = end;
+		verdict = damos_core_verdict(ctx, t, s, range, &range->end);
+		s->core_passed = verdict == DAMOS_PASS;
+		if (verdict != DAMOS_REJECT)
+			return true;
+		range->start = range->end;
+	}
+	return false;
+}
+
+static void leave_for_later(struct round *round, const struct candidate *c,
+			    unsigned long addr)
+{
+	const struct damos_quota *quota = &round->s->quota;
+
+	round->skipped = true;
+	round->stopped |= damos_quota_is_full(quota);
+	/* What has a low priority is not what to begin with. */
+	if (round->has_later || (c->score < quota->min_score && !round->stopped))
+		return;
+	round->has_later = true;
+	round->later_target = c->target_idx;
+	round->later_addr = addr;
+}
+
+/* Where to stop in a range so that the quota is kept; its start if there is none. */
+static unsigned long end_of_slice(const struct round *round, unsigned int score,
+				  const struct damon_addr_range *range)
+{
+	const struct damos_quota *quota = &round->s->quota;
+	const struct damon_ctx *ctx = round->ctx;
+	unsigned long unit = max(ctx->addr_unit, 1UL);
+	unsigned long sz = damos_quota_slice(quota, score) / unit;
+	unsigned long end, huge;
+
+	if (sz >= range->end - range->start)
+		return range->end;
+	end = round_down(range->start + sz, 1UL << damon_region_shift(ctx));
+	/* Rather between two huge pages than within one. */
+	huge = round_down(end, max(SZ_2M / unit, 1UL));
+	return max(huge > range->start ? huge : end, range->start);
+}
+
+static unsigned long act(struct round *round, struct damon_target *t,
+			 const struct damon_addr_range *range, unsigned long *sz_passed)
+{
+	struct damon_ctx *ctx = round->ctx;
+	struct damos *s = round->s;
+
+	if (ctx->ops.apply_scheme &&
+	    (s->action != DAMOS_STAT || (!s->core_passed && !list_empty(&s->ops_filters))))
+		return ctx->ops.apply_scheme(ctx, t, range, s, sz_passed);
+	*sz_passed += damon_bytes(ctx, range->end - range->start);
+	return 0;
+}
+
+static void report_before(const struct round *round, const struct candidate *c,
+			  const struct damon_addr_range *range)
+{
+	if (trace_damos_before_apply_enabled())
+		trace_damos_before_apply(round->ctx->idx, round->scheme_idx, c->target_idx,
+					 range, c->whole->nr_accesses, c->whole->age,
+					 c->t->nr_regions);
+}
+
+/* Tell who walks, with a region as it was, and only what was tried of it. */
+static void report_after(const struct round *round, const struct candidate *c,
+			 const struct damon_addr_range *range, unsigned long sz_passed)
+{
+	struct damon_region tried = *c->whole;
+
+	if (!round->walk)
+		return;
+	tried.ar = *range;
+	round->walk->walk_fn(round->walk->data, round->ctx, c->t, &tried, round->s,
+			     sz_passed);
+}
+
+/*
+ * Act on a range, in slices of which each is short enough for the time that is
+ * left.  Makes it end where the quota does.
+ */
+static void try_range(struct round *round, const struct candidate *c,
+		      struct damon_addr_range *range)
+{
+	unsigned long sz_applied = 0, sz_passed = 0;
+	struct damos_quota *quota = &round->s->quota;
+	struct damon_addr_range slice = *range;
+	struct damos_stat *stat = &round->s->stat;
+
+	while (slice.start < range->end) {
+		u64 begin;
+
+		slice.end = range->end;
+		slice.end = end_of_slice(round, c->score, &slice);
+		if (slice.start == slice.end)
+			break;
+		report_before(round, c, &slice);
+		begin = ktime_get_ns();
+		sz_applied += act(round, c->t, &slice, &sz_passed);
+		damos_quota_charge(quota, c->score,
+				   damon_bytes(round->ctx, slice.end - slice.start),
+				   ktime_get_ns() - begin);
+		slice.start = slice.end;
+		cond_resched();
+		if (kthread_should_stop()) {
+			round->stopped = true;
+			break;
+		}
+	}
+	range->end = slice.start;
+	if (range->start == range->end)
+		return;
+	stat->nr_tried++;
+	stat->sz_tried += damon_bytes(round->ctx, range->end - range->start);
+	stat->nr_applied += sz_applied > 0;
+	stat->sz_applied += sz_applied;
+	stat->sz_ops_filter_passed += sz_passed;
+	report_after(round, c, range, sz_passed);
+}
+
+/* Cut the region at @at in two at an address within; there is room for it. */
+static void cut_region(struct round *round, struct damon_target *t, unsigned int at,
+		       unsigned long addr)
+{
+	struct damon_region *r = &t->regions[at];
+
+	memmove(r + 1, r, (t->nr_regions - at) * sizeof(*r));
+	r[0].ar.end = addr;
+	r[1].ar.start = addr;
+	t->nr_regions++;
+	round->nr_regions++;
+}
+
+/* Begin the age of what was acted on, a range within the region at @c->at, anew. */
+static void renew(struct round *round, struct candidate *c,
+		  const struct damon_addr_range *range)
+{
+	struct damon_region *r = &c->t->regions[c->at];
+	bool cut_start = range->start > r->ar.start;
+	bool cut_end = range->end < r->ar.end;
+	unsigned int more = cut_start + cut_end;
+
+	if (round->s->action == DAMOS_STAT)
+		return;
+	if (more) {
+		if (!round->may_cut ||
+		    round->nr_regions + more > round->ctx->attrs.max_nr_regions ||
+		    damon_reserve_regions(&c->t->regions, &c->t->room, c->t->nr_regions,
+					  c->t->nr_regions + more))
+			return;
+		if (cut_start)
+			cut_region(round, c->t, c->at++, range->start);
+		if (cut_end)
+			cut_region(round, c->t, c->at, range->end);
+	}
+	c->t->regions[c->at].age = 0;
+	if (cut_end)
+		c->at++;
+}
+
+/* Apply to what of a region lies in a range. */
+static void apply_to_region(struct round *round, struct candidate *c,
+			    struct damon_addr_range range)
+{
+	unsigned long end = range.end;
+
+	while (!round->stopped &&
+	       damos_next_passing(round->ctx, c->t, round->s, &range, end)) {
+		unsigned long passing_end = range.end;
+
+		try_range(round, c, &range);
+		if (range.end > range.start)
+			renew(round, c, &range);
+		if (range.end < passing_end) {
+			leave_for_later(round, c, range.end);
+			return;
+		}
+		range.start = range.end;
+	}
+}
+
+/* Apply to what of a target lies in a range. */
+static void apply_to_target(struct round *round, struct damon_target *t,
+			    unsigned long target_idx, const struct damon_addr_range *range)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->nr_regions && !round->stopped; i++) {
+		const struct damon_region whole = t->regions[i];
+		const struct damon_addr_range part = {
+			.start = max(whole.ar.start, range->start),
+			.end = min(whole.ar.end, range->end),
+		};
+		struct candidate c = {
+			.t = t, .target_idx = target_idx, .at = i, .whole = &whole,
+		};
+
+		if (part.start >= part.end ||
+		    !damos_matches(round->ctx, round->s, &whole))
+			continue;
+		c.score = damos_score(round->ctx, &whole, round->s);
+		apply_to_region(round, &c, part);
+		/* Past all that the region has become. */
+		i = c.at;
+		while (i + 1 < t->nr_regions && t->regions[i + 1].ar.start < whole.ar.end)
+			i++;
+	}
+}
+
+/* Apply from where the last window ended, or, after that, up to there. */
+static void apply_to_ctx(struct round *round, unsigned long target_idx, unsigned long addr,
+			 bool from_there)
+{
+	struct damon_target *t;
+	unsigned long idx = 0;
+
+	damon_for_each_target(t, round->ctx) {
+		struct damon_addr_range range = { 0, ULONG_MAX };
+
+		if (round->stopped)
+			return;
+		if (idx == target_idx) {
+			if (from_there)
+				range.start = addr;
+			else
+				range.end = addr;
+		}
+		if (from_there ? idx >= target_idx : idx <= target_idx)
+			apply_to_target(round, t, idx, &range);
+		idx++;
+	}
+}
+
+/**
+ * damos_apply() - apply a scheme to all that it is for, as far as its quota goes
+ * @ctx:	the calling kdamond's
+ * @s:		a scheme of it
+ * @scheme_idx:	which, for traces
+ * @walk:	whom to tell of it, or NULL
+ * @may_cut:	regions may be cut
+ *
+ * Takes as long as the actions do, and ends early when the kdamond shall.  Sleeps.
+ */
+void damos_apply(struct damon_ctx *ctx, struct damos *s, unsigned int scheme_idx,
+		 struct damos_walk_control *walk, bool may_cut)
+{
+	struct round round = {
+		.ctx = ctx, .s = s, .walk = walk, .scheme_idx = scheme_idx,
+		.may_cut = may_cut,
+	};
+	struct damos_quota *quota = &s->quota;
+	unsigned long target_idx = quota->charge_target_from;
+	unsigned long addr = quota->charge_addr_from;
+	struct damon_target *t;
+
+	damon_for_each_target(t, ctx)
+		round.nr_regions += t->nr_regions;
+	if (damos_quota_begin(ctx, s, ktime_get_ns()))
+		trace_damos_esz(ctx->idx, scheme_idx, quota->esz);
+	if (!damos_quota_is_full(quota)) {
+		apply_to_ctx(&round, target_idx, addr, true);
+		if (target_idx || addr)
+			apply_to_ctx(&round, target_idx, addr, false);
+		quota->charge_target_from = round.later_target;
+		quota->charge_addr_from = round.later_addr;
+	}
+	if (damos_quota_note_end(quota, round.skipped))
+		s->stat.qt_exceeds++;
+	s->stat.nr_snapshots++;
+	trace_damos_stat_after_apply_interval(ctx->idx, scheme_idx, &s->stat);
+}

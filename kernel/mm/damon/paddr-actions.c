@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Actions on physical memory: on what is on LRU lists.
+ *
+ * A large folio is acted on as a whole, or not at all, and so belongs to one range
+ * alone: the one that its middle is in.
+ */
+
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/swap.h>
+
+#include "../internal.h"
+#include "actions.h"
+#include "ops-common.h"
+#include "schemes.h"
+
+/* Look that often, by pages, whether somebody waits for the CPU. */
+#define PAGES_PER_TURN		512
+
+/* Have reclaim find it later. */
+static bool prioritise(struct folio *folio)
+{
+	if (folio_test_unevictable(folio))
+		return false;
+	/* That one more access would do no more than this is not enough. */
+	if (folio_test_active(folio))
+		folio_mark_accessed(folio);
+	else
+		folio_activate(folio);
+	return true;
+}
+
+/* Have reclaim find it sooner; false where that is so already. */
+static bool deprioritise(struct folio *folio)
+{
+	if (folio_test_unevictable(folio) ||
+	    (!folio_test_active(folio) && !lru_gen_enabled()))
+		return false;
+	folio_deactivate(folio);
+	return true;
+}
+
+/* Returns what was done at once, in bytes. */
+static unsigned long act(struct damos *s, struct damon_batch *batch, struct folio *folio)
+{
+	bool done = false;
+
+	if (s->action == DAMOS_LRU_PRIO)
+		done = prioritise(folio);
+	else if (s->action == DAMOS_LRU_DEPRIO)
+		done = deprioritise(folio);
+	else if (s->action != DAMOS_STAT)
+		damon_batch_add(batch, folio);
+	return done ? folio_size(folio) : 0;
+}
+
+static unsigned long after(unsigned long pfn)
+{
+	/* Where there is no memory, there is none of a whole block. */
+	return pfn_in_present_section(pfn) ? pfn + 1 : ALIGN(pfn + 1, pageblock_nr_pages);
+}
+
+static unsigned long walk(struct damos *s, unsigned long start, unsigned long end,
+			  unsigned long *sz_passed)
+{
+	struct damon_batch batch = {
+		.s = s,
+		.folios = LIST_HEAD_INIT(batch.folios),
+	};
+	unsigned long pfn = start, turn = start, done = 0;
+
+	while (pfn < end && !kthread_should_stop()) {
+		struct folio *folio = damon_get_folio(pfn);
+		unsigned long middle;
+
+		if (!folio) {
+			pfn = after(pfn);
+		} else {
+			pfn = folio_pfn(folio);
+			middle = pfn + folio_nr_pages(folio) / 2;
+			pfn += folio_nr_pages(folio);
+			if (middle >= start && middle < end &&
+			    damos_folio_passes(s, folio)) {
+				*sz_passed += folio_size(folio);
+				done += act(s, &batch, folio);
+			}
+			folio_put(folio);
+		}
+		if (damon_batch_is_full(&batch))
+			done += damon_batch_flush(&batch);
+		if (pfn - turn >= PAGES_PER_TURN) {
+			turn = pfn;
+			cond_resched();
+		}
+	}
+	return done + damon_batch_flush(&batch);
+}
+
+/**
+ * damon_pa_apply_scheme() - do a scheme's action with physical memory
+ * @ctx:	the context
+ * @t:		its target
+ * @range:	of which memory
+ * @s:		the scheme
+ * @sz_passed:	the bytes that its filters let through are added to this
+ *
+ * Called by the kdamond.  Returns the bytes that something was done with.  Sleeps.
+ */
+unsigned long damon_pa_apply_scheme(struct damon_ctx *ctx, struct damon_target *t,
+				    const struct damon_addr_range *range,
+				    struct damos *s, unsigned long *sz_passed)
+{
+	unsigned long start = PHYS_PFN((phys_addr_t)range->start * ctx->addr_unit);
+	unsigned long end = PHYS_PFN((phys_addr_t)range->end * ctx->addr_unit);
+	unsigned long sz = (end - start) << PAGE_SHIFT;
+	unsigned long passed = 0, done;
+
+	if (s->action == DAMOS_STAT && damos_all_pages_pass(s)) {
+		*sz_passed += sz;
+		return 0;
+	}
+	lru_add_drain();
+	done = walk(s, start, end, &passed);
+	/* What it asked of the LRU lists shall not wait for others' next folios. */
+	lru_add_drain();
+	/* Of folios that reach beyond it, no more than is in the range. */
+	*sz_passed += min(passed, sz);
+	return min(done, sz);
+}

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernel's own tests of DAMON, unmodified, as far as they concern sysfs: make ours-selftests.
+
+lab/selftests makes their folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from guest import ADMIN, CHECKOUT, put, wait_until
+
+FOLDER = CHECKOUT / "build/selftests/damon"
+TESTS = (
+    "sysfs.sh",
+    "sysfs_update_removed_scheme_dir.sh",
+    "sysfs_update_schemes_tried_regions_hang.py",
+    "damos_quota.py",
+    "damos_quota_goal.py",
+    "damos_apply_interval.py",
+    "damos_tried_regions.py",
+    "damon_nr_regions.py",
+)
+SKIPPED = 4
+TIMEOUT_S = 600
+
+
+def clear() -> bool:
+    """Stop all kdamonds and remove their directories; whether that could be done."""
+    for state in ADMIN.glob("kdamonds/*/state"):
+        with suppress(OSError):
+            state.write_text("off")
+    try:
+        put("kdamonds/nr_kdamonds", 0)
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_theirs(nothing_left_behind: None) -> Iterator[None]:
+    """They leave their kdamonds, and each expects that there are none."""
+    yield
+    wait_until(clear, "no kdamonds", 20)
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_selftest(name: str, tmp_path: Path) -> None:
+    assert FOLDER.is_dir(), "run lab/selftests, outside of the guest"
+    # A place that they can write to.
+    folder = tmp_path / "damon"
+    shutil.copytree(FOLDER, folder)
+    done = subprocess.run(
+        [folder / name],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode != SKIPPED, f"it was skipped: {done.stdout}"
+    assert done.returncode == 0, done.stdout
