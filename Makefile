@@ -14,9 +14,11 @@ CMD ?= perf damon status
 GUESTS := guest-commands guest-errors guest-schemes guest-truth
 # What is tested on the kernel built from kernel/, whatever KERNEL is.
 OURS := ours-commands ours-kernel ours-selftests
+# And with KASAN, lockdep and fault injection: slow, so it begins first.
+DEBUG := debug-kernel
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
 
-.PHONY: help setup demo test test-unit test-guest $(GUESTS) $(OURS) lint guest bench man install uninstall
+.PHONY: help setup demo test test-unit test-guest $(GUESTS) $(OURS) $(DEBUG) lint guest bench man install uninstall
 .PHONY: clean kernel kunit check-kernel patches test-patches
 
 help:
@@ -50,8 +52,9 @@ test-guest: setup $(VENV_SYSTEM)/done
 	lab/workload --list >/dev/null
 	lab/package redis-server redis-tools >/dev/null
 	lab/kernel ours >/dev/null
+	lab/kernel ours-debug >/dev/null
 	lab/selftests >/dev/null
-	+$(MAKE) --no-print-directory -j2 -Otarget $(GUESTS) $(OURS)
+	+$(MAKE) --no-print-directory -j2 -Otarget $(DEBUG) $(GUESTS) $(OURS)
 
 $(GUESTS): guest-%:
 	lab/guest --kernel $(KERNEL) --memory 3G --timeout 45m -- \
@@ -59,6 +62,9 @@ $(GUESTS): guest-%:
 
 $(OURS): ours-%:
 	lab/guest --kernel ours --memory 3G --timeout 45m -- $(PYTEST_IN_GUEST) tests/guest/$*
+
+$(DEBUG): debug-%:
+	lab/guest --kernel ours-debug --memory 3G --timeout 60m -- $(PYTEST_IN_GUEST) tests/guest/$*
 
 lint: setup $(MAN)
 	$(VENV)/bin/ruff check --quiet

@@ -33,6 +33,10 @@ MAP_HUGETLB = 0x40000
 K = "kdamonds/0"
 C = f"{K}/contexts/0"
 
+fast = pytest.mark.skipif(
+    "debug" in os.uname().release, reason="a kernel that is too slow to see anything in time"
+)
+
 
 def recorded(*words: object) -> Target:
     result = damon("record", *words)
@@ -53,6 +57,7 @@ def rate(target: Target, start: int, end: int) -> float:
     return float((size * regions.nr_accesses).sum() / size.sum() / target.max_nr_accesses)
 
 
+@fast
 def test_files_heap_and_huge_pages(here: Path, workload: Callable[..., subprocess.Popen]) -> None:
     process = workload("mixed", "--duration", "60s")
     target = recorded("--timeout", "24s", process.pid)
@@ -105,6 +110,7 @@ def huge_pages() -> Iterator[None]:
     path.write_text("0")
 
 
+@fast
 @pytest.mark.parametrize("operations", ["vaddr", "fvaddr"])
 def test_hugetlb(here: Path, huge_pages: None, operations: str) -> None:
     size = 16 * HUGE
@@ -134,6 +140,7 @@ phase 10m
 """
 
 
+@fast
 def test_physical_memory(here: Path, workload: Callable[..., subprocess.Popen]) -> None:
     (here / "physical.pattern").write_text(PHYSICAL)
     process = workload(str(here / "physical.pattern"), "--duration", "10m")
