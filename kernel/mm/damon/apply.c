@@ -112,15 +112,18 @@ static unsigned long end_of_slice(const struct round *round, unsigned int score,
 	const struct damos_quota *quota = &round->s->quota;
 	const struct damon_ctx *ctx = round->ctx;
 	unsigned long unit = max(ctx->addr_unit, 1UL);
+	unsigned long left = damos_quota_left(quota, score) / unit;
 	unsigned long sz = damos_quota_slice(quota, score) / unit;
 	unsigned long end, huge;
 
 	if (sz >= range->end - range->start)
 		return range->end;
 	end = round_down(range->start + sz, 1UL << damon_region_shift(ctx));
-	/* Rather between two huge pages than within one. */
+	/* If there is more to come: rather between two huge pages than within one. */
 	huge = round_down(end, max(SZ_2M / unit, 1UL));
-	return max(huge > range->start ? huge : end, range->start);
+	if (sz < left && huge > range->start)
+		return huge;
+	return max(end, range->start);
 }
 
 static unsigned long act(struct round *round, struct damon_target *t,
@@ -241,25 +244,38 @@ static void renew(struct round *round, struct candidate *c,
 		c->at++;
 }
 
-/* Apply to what of a region lies in a range. */
-static void apply_to_region(struct round *round, struct candidate *c,
-			    struct damon_addr_range range)
+/*
+ * Apply to what of a region lies in a range.  Returns the index of the last region
+ * that it has become.
+ */
+static unsigned int apply_to_region(struct round *round, struct damon_target *t,
+				    unsigned long target_idx, unsigned int at,
+				    struct damon_addr_range range)
 {
+	const struct damon_region whole = t->regions[at];
+	struct candidate c = {
+		.t = t, .target_idx = target_idx, .at = at, .whole = &whole,
+		.score = damos_score(round->ctx, &whole, round->s),
+	};
 	unsigned long end = range.end;
 
 	while (!round->stopped &&
-	       damos_next_passing(round->ctx, c->t, round->s, &range, end)) {
+	       damos_next_passing(round->ctx, t, round->s, &range, end)) {
 		unsigned long passing_end = range.end;
 
-		try_range(round, c, &range);
+		try_range(round, &c, &range);
 		if (range.end > range.start)
-			renew(round, c, &range);
+			renew(round, &c, &range);
 		if (range.end < passing_end) {
-			leave_for_later(round, c, range.end);
-			return;
+			leave_for_later(round, &c, range.end);
+			break;
 		}
 		range.start = range.end;
 	}
+	at = c.at;
+	while (at + 1 < t->nr_regions && t->regions[at + 1].ar.start < whole.ar.end)
+		at++;
+	return at;
 }
 
 /* Apply to what of a target lies in a range. */
@@ -269,24 +285,14 @@ static void apply_to_target(struct round *round, struct damon_target *t,
 	unsigned int i;
 
 	for (i = 0; i < t->nr_regions && !round->stopped; i++) {
-		const struct damon_region whole = t->regions[i];
+		const struct damon_region *r = &t->regions[i];
 		const struct damon_addr_range part = {
-			.start = max(whole.ar.start, range->start),
-			.end = min(whole.ar.end, range->end),
-		};
-		struct candidate c = {
-			.t = t, .target_idx = target_idx, .at = i, .whole = &whole,
+			.start = max(r->ar.start, range->start),
+			.end = min(r->ar.end, range->end),
 		};
 
-		if (part.start >= part.end ||
-		    !damos_matches(round->ctx, round->s, &whole))
-			continue;
-		c.score = damos_score(round->ctx, &whole, round->s);
-		apply_to_region(round, &c, part);
-		/* Past all that the region has become. */
-		i = c.at;
-		while (i + 1 < t->nr_regions && t->regions[i + 1].ar.start < whole.ar.end)
-			i++;
+		if (part.start < part.end && damos_matches(round->ctx, round->s, r))
+			i = apply_to_region(round, t, target_idx, i, part);
 	}
 }
 

@@ -25,8 +25,8 @@
 
 /* This part of a window's time is a first slice, and not worth another one. */
 #define LEAST_SHARE		32
-/* A slice is expected to take this part of the time that is left. */
-#define LEFT_SHARE		4
+/* A slice is expected to take this part of the time that is left, and may take ten. */
+#define LEFT_SHARE		10
 /* With each window what was measured before counts this part less. */
 #define FORGET_SHARE		8
 

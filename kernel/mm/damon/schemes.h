@@ -69,6 +69,7 @@ enum damos_verdict {
 	DAMOS_REJECT,
 	DAMOS_ASK_OPS,		/* for the operations' filters to decide */
 };
+
 enum damos_verdict damos_core_verdict(struct damon_ctx *ctx, struct damon_target *t,
 				      struct damos *s, const struct damon_addr_range *from,
 				      unsigned long *end);
