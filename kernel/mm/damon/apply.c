@@ -204,6 +204,15 @@ static void try_range(struct round *round, const struct candidate *c,
 	report_after(round, c, range, sz_passed);
 }
 
+/* Whether there may be so many more regions, and there is memory for them. */
+static bool has_room(const struct round *round, struct damon_target *t, unsigned int more)
+{
+	return round->may_cut &&
+	       round->nr_regions + more <= round->ctx->attrs.max_nr_regions &&
+	       !damon_reserve_regions(&t->regions, &t->room, t->nr_regions,
+				      t->nr_regions + more);
+}
+
 /* Cut the region at @at in two at an address within; there is room for it. */
 static void cut_region(struct round *round, struct damon_target *t, unsigned int at,
 		       unsigned long addr)
@@ -229,10 +238,7 @@ static void renew(struct round *round, struct candidate *c,
 	if (round->s->action == DAMOS_STAT)
 		return;
 	if (more) {
-		if (!round->may_cut ||
-		    round->nr_regions + more > round->ctx->attrs.max_nr_regions ||
-		    damon_reserve_regions(&c->t->regions, &c->t->room, c->t->nr_regions,
-					  c->t->nr_regions + more))
+		if (!has_room(round, c->t, more))
 			return;
 		if (cut_start)
 			cut_region(round, c->t, c->at++, range->start);
@@ -272,10 +278,7 @@ static unsigned int apply_to_region(struct round *round, struct damon_target *t,
 		}
 		range.start = range.end;
 	}
-	at = c.at;
-	while (at + 1 < t->nr_regions && t->regions[at + 1].ar.start < whole.ar.end)
-		at++;
-	return at;
+	return c.at;
 }
 
 /* Apply to what of a target lies in a range. */
@@ -293,6 +296,28 @@ static void apply_to_target(struct round *round, struct damon_target *t,
 
 		if (part.start < part.end && damos_matches(round->ctx, round->s, r))
 			i = apply_to_region(round, t, target_idx, i, part);
+	}
+}
+
+/*
+ * Cut the region that an address is within.  To begin in its midst would cut it
+ * anyway, but after it has got its score, and before what is left of it is tried.
+ */
+static void cut_at(struct round *round, unsigned long target_idx, unsigned long addr)
+{
+	struct damon_target *t;
+	unsigned int i;
+
+	damon_for_each_target(t, round->ctx) {
+		if (target_idx--)
+			continue;
+		for (i = 0; i < t->nr_regions && t->regions[i].ar.end <= addr; i++)
+			;
+		if (i < t->nr_regions && t->regions[i].ar.start < addr &&
+		    damos_matches(round->ctx, round->s, &t->regions[i]) &&
+		    has_room(round, t, 1))
+			cut_region(round, t, i, addr);
+		return;
 	}
 }
 
@@ -347,6 +372,9 @@ void damos_apply(struct damon_ctx *ctx, struct damos *s, unsigned int scheme_idx
 	if (damos_quota_begin(ctx, s, ktime_get_ns()))
 		trace_damos_esz(ctx->idx, scheme_idx, quota->esz);
 	if (!damos_quota_is_full(quota)) {
+		if (s->action != DAMOS_STAT)
+			cut_at(&round, target_idx, addr);
+		damos_quota_choose(ctx, s);
 		apply_to_ctx(&round, target_idx, addr, true);
 		if (target_idx || addr)
 			apply_to_ctx(&round, target_idx, addr, false);
