@@ -89,7 +89,7 @@ def meddle(
             except OSError as failed:
                 seen.add(failed.errno or -1)
 
-    threads = [threading.Thread(target=write, args=(seed,)) for seed in range(writers)]
+    threads = [threading.Thread(target=write, args=(seed,), daemon=True) for seed in range(writers)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -201,7 +201,6 @@ def test_all_files_with_mode_and_default() -> None:
         for path in (ADMIN / SCHEMES).rglob("*")
         if path.is_file()
     }
-    # Upstream's own has a newline of the writer's here, and one more.
     assert found == {path: (mode, f"{text}\n") for path, (mode, text) in FILES.items()}
 
 
@@ -224,7 +223,8 @@ def test_numbers(path: str) -> None:
     for text in GARBAGE:
         assert error(path, text) == EINVAL, text
     for text in (largest + 1, 2**200):
-        assert error(path, text) == ERANGE
+        # Upstream does not tell a quota that is too large from one that is no number.
+        assert error(path, text) in ((ERANGE,) if IS_OURS else (ERANGE, EINVAL))
     assert get(path) == before
     if path in SIGNED:
         assert error(path, -(2**31)) == 0 and get(path) == str(-(2**31))
@@ -772,6 +772,7 @@ def test_a_scheme_that_is_not_active(victim: subprocess.Popen) -> None:
 @ours
 def test_a_context_that_has_ended(victim: subprocess.Popen) -> None:
     """The others' schemes go on, and nobody waits for its."""
+    put(f"{K}/contexts/max_nr_contexts", 2)
     put(f"{K}/contexts/nr_contexts", 2)
     other = subprocess.Popen(["sleep", "1000"])
     for number, pid in enumerate((other.pid, victim.pid)):
@@ -902,6 +903,7 @@ def anything(dice: random.Random, pids: list[int]) -> tuple[str, object]:
         [
             ("kdamonds/nr_kdamonds", dice.randrange(1, 3)),
             (f"{kdamond}/contexts/nr_contexts", dice.randrange(3)),
+            (f"{kdamond}/contexts/max_nr_contexts", 2),
             *[(f"{context}/schemes/nr_schemes", dice.randrange(3))] * 2,
             (f"{context}/targets/nr_targets", 1),
             *[(f"{context}/targets/0/pid_target", dice.choice(pids))] * 3,
@@ -915,6 +917,7 @@ def anything(dice: random.Random, pids: list[int]) -> tuple[str, object]:
     )
 
 
+@ours  # upstream's 6.12 hangs
 def test_many_writers(victim: subprocess.Popen, log: None) -> None:
     pids = [0, victim.pid, os.getpid()]
     seen = meddle(lambda dice: anything(dice, pids), seconds=20)

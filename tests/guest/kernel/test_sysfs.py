@@ -41,6 +41,7 @@ T = f"{C}/targets/0"
 R = f"{T}/regions/0"
 INTERVALS = f"{C}/monitoring_attrs/intervals"
 GOAL = f"{INTERVALS}/intervals_goal"
+MAX_NR_CONTEXTS = f"{K}/contexts/max_nr_contexts"
 NR_REGIONS = f"{C}/monitoring_attrs/nr_regions"
 
 UPSTREAM = {
@@ -64,6 +65,7 @@ UPSTREAM = {
 }
 ADDED = {
     f"{K}/refresh_ms": (0o600, "0"),
+    MAX_NR_CONTEXTS: (0o600, "1"),
     f"{C}/addr_unit": (0o600, "1"),
     f"{GOAL}/access_bp": (0o600, "0"),
     f"{GOAL}/aggrs": (0o600, "0"),
@@ -85,6 +87,7 @@ LARGEST = {
 }
 if IS_OURS:
     LARGEST |= dict.fromkeys(ADDED, 2**64 - 1) | {f"{K}/refresh_ms": 2**32 - 1}
+    del LARGEST[MAX_NR_CONTEXTS]
 LISTS = {
     "kdamonds/nr_kdamonds": 1024,
     f"{K}/contexts/nr_contexts": 64,
@@ -220,7 +223,7 @@ def test_addr_unit_of_zero() -> None:
 @pytest.mark.parametrize("path", LISTS)
 def test_lists(path: str) -> None:
     folder = (ADMIN / path).parent
-    largest = 3 if IS_OURS or "contexts" not in path.rsplit("/", 1)[1] else 1
+    largest = 1 if path.endswith("nr_contexts") else 3
     for nr in (largest, 1, 0, largest):
         put(path, nr)
         assert get(path) == str(nr)
@@ -233,6 +236,26 @@ def test_lists(path: str) -> None:
         assert error(path, text) == ERANGE
     assert error(path, b"") == 0
     assert get(path) == str(largest)
+
+
+@ours
+def test_more_contexts_than_one() -> None:
+    """Clients expect that there is one at most, unless they say otherwise."""
+    path = f"{K}/contexts/nr_contexts"
+    assert error(path, 2) == EINVAL and get(path) == "1"
+    for text in (0, -1, 65, *GARBAGE):
+        assert error(MAX_NR_CONTEXTS, text) == EINVAL
+    assert error(MAX_NR_CONTEXTS, 2**31) == ERANGE
+    assert get(MAX_NR_CONTEXTS) == "1"
+    put(MAX_NR_CONTEXTS, 3)
+    assert error(path, 4) == EINVAL and get(path) == "1"
+    put(path, 3)
+    put(MAX_NR_CONTEXTS, 1)
+    assert get(path) == "3", "those that there are stay"
+    assert error(path, 3) == EINVAL
+    put("kdamonds/nr_kdamonds", 1)
+    assert get(MAX_NR_CONTEXTS) == "1"
+    put(f"{K}/contexts/nr_contexts", 1)
 
 
 def test_directories_are_new_ones() -> None:
@@ -266,6 +289,7 @@ def test_very_many() -> None:
     shell.wait()
     assert time.monotonic() - begin < 20
     put(f"{T}/regions/nr_regions", 1)
+    put(MAX_NR_CONTEXTS, 64)
     put(f"{K}/contexts/nr_contexts", 64)
     put("kdamonds/nr_kdamonds", 1024)
     assert get("kdamonds/1023/state") == "off"
@@ -341,6 +365,7 @@ def test_directories_may_change_while_it_runs(running: subprocess.Popen) -> None
     put(f"{K}/contexts/nr_contexts", 0)
     assert error(f"{K}/state", "commit") == EINVAL
     if IS_OURS:
+        put(MAX_NR_CONTEXTS, 2)
         put(f"{K}/contexts/nr_contexts", 2)
         assert error(f"{K}/state", "commit") == EINVAL
     put(f"{K}/contexts/nr_contexts", 1)
@@ -469,6 +494,16 @@ def test_it_ends_with_its_target(running: subprocess.Popen) -> None:
     assert error(state, "off") == 0
 
 
+def test_a_target_that_nobody_has_waited_for(running: subprocess.Popen) -> None:
+    """It is still there, and who started it may still want results."""
+    running.kill()
+    time.sleep(1)
+    assert get(f"{K}/state") == "on"
+    assert error(f"{K}/state", "update_schemes_stats") == 0
+    running.wait()
+    wait_until(lambda: get(f"{K}/state") == "off", "it noticed", 20)
+
+
 def test_several_kdamonds(victim: subprocess.Popen) -> None:
     put("kdamonds/nr_kdamonds", 3)
     for number in range(3):
@@ -540,6 +575,7 @@ def test_a_commit_that_fails(running: subprocess.Popen, why: str) -> None:
 @ours
 def test_several_contexts(victim: subprocess.Popen) -> None:
     nr = 64
+    put(MAX_NR_CONTEXTS, nr)
     put(f"{K}/contexts/nr_contexts", nr)
     assert error(f"{K}/contexts/nr_contexts", nr + 1) == EINVAL
     contexts = [f"{K}/contexts/{number}" for number in range(nr)]
@@ -657,6 +693,7 @@ def anything(dice: random.Random, pids: list[int]) -> tuple[str, object]:
         [
             ("kdamonds/nr_kdamonds", dice.randrange(3)),
             (f"{kdamond}/contexts/nr_contexts", dice.randrange(3)),
+            (f"{kdamond}/contexts/max_nr_contexts", 2),
             (f"{context}/targets/nr_targets", dice.randrange(3)),
             (f"{target}/regions/nr_regions", dice.randrange(3)),
             *[(f"{target}/pid_target", dice.choice(pids))] * 3,
