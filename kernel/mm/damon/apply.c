@@ -112,15 +112,18 @@ static unsigned long end_of_slice(const struct round *round, unsigned int score,
 	const struct damos_quota *quota = &round->s->quota;
 	const struct damon_ctx *ctx = round->ctx;
 	unsigned long unit = max(ctx->addr_unit, 1UL);
+	unsigned long left = damos_quota_left(quota, score) / unit;
 	unsigned long sz = damos_quota_slice(quota, score) / unit;
 	unsigned long end, huge;
 
 	if (sz >= range->end - range->start)
 		return range->end;
 	end = round_down(range->start + sz, 1UL << damon_region_shift(ctx));
-	/* Rather between two huge pages than within one. */
+	/* If there is more to come: rather between two huge pages than within one. */
 	huge = round_down(end, max(SZ_2M / unit, 1UL));
-	return max(huge > range->start ? huge : end, range->start);
+	if (sz < left && huge > range->start)
+		return huge;
+	return max(end, range->start);
 }
 
 static unsigned long act(struct round *round, struct damon_target *t,
@@ -201,6 +204,15 @@ static void try_range(struct round *round, const struct candidate *c,
 	report_after(round, c, range, sz_passed);
 }
 
+/* Whether there may be so many more regions, and there is memory for them. */
+static bool has_room(const struct round *round, struct damon_target *t, unsigned int more)
+{
+	return round->may_cut &&
+	       round->nr_regions + more <= round->ctx->attrs.max_nr_regions &&
+	       !damon_reserve_regions(&t->regions, &t->room, t->nr_regions,
+				      t->nr_regions + more);
+}
+
 /* Cut the region at @at in two at an address within; there is room for it. */
 static void cut_region(struct round *round, struct damon_target *t, unsigned int at,
 		       unsigned long addr)
@@ -226,10 +238,7 @@ static void renew(struct round *round, struct candidate *c,
 	if (round->s->action == DAMOS_STAT)
 		return;
 	if (more) {
-		if (!round->may_cut ||
-		    round->nr_regions + more > round->ctx->attrs.max_nr_regions ||
-		    damon_reserve_regions(&c->t->regions, &c->t->room, c->t->nr_regions,
-					  c->t->nr_regions + more))
+		if (!has_room(round, c->t, more))
 			return;
 		if (cut_start)
 			cut_region(round, c->t, c->at++, range->start);
@@ -241,25 +250,35 @@ static void renew(struct round *round, struct candidate *c,
 		c->at++;
 }
 
-/* Apply to what of a region lies in a range. */
-static void apply_to_region(struct round *round, struct candidate *c,
-			    struct damon_addr_range range)
+/*
+ * Apply to what of a region lies in a range.  Returns the index of the last region
+ * that it has become.
+ */
+static unsigned int apply_to_region(struct round *round, struct damon_target *t,
+				    unsigned long target_idx, unsigned int at,
+				    struct damon_addr_range range)
 {
+	const struct damon_region whole = t->regions[at];
+	struct candidate c = {
+		.t = t, .target_idx = target_idx, .at = at, .whole = &whole,
+		.score = damos_score(round->ctx, &whole, round->s),
+	};
 	unsigned long end = range.end;
 
 	while (!round->stopped &&
-	       damos_next_passing(round->ctx, c->t, round->s, &range, end)) {
+	       damos_next_passing(round->ctx, t, round->s, &range, end)) {
 		unsigned long passing_end = range.end;
 
-		try_range(round, c, &range);
+		try_range(round, &c, &range);
 		if (range.end > range.start)
-			renew(round, c, &range);
+			renew(round, &c, &range);
 		if (range.end < passing_end) {
-			leave_for_later(round, c, range.end);
-			return;
+			leave_for_later(round, &c, range.end);
+			break;
 		}
 		range.start = range.end;
 	}
+	return c.at;
 }
 
 /* Apply to what of a target lies in a range. */
@@ -269,24 +288,36 @@ static void apply_to_target(struct round *round, struct damon_target *t,
 	unsigned int i;
 
 	for (i = 0; i < t->nr_regions && !round->stopped; i++) {
-		const struct damon_region whole = t->regions[i];
+		const struct damon_region *r = &t->regions[i];
 		const struct damon_addr_range part = {
-			.start = max(whole.ar.start, range->start),
-			.end = min(whole.ar.end, range->end),
-		};
-		struct candidate c = {
-			.t = t, .target_idx = target_idx, .at = i, .whole = &whole,
+			.start = max(r->ar.start, range->start),
+			.end = min(r->ar.end, range->end),
 		};
 
-		if (part.start >= part.end ||
-		    !damos_matches(round->ctx, round->s, &whole))
+		if (part.start < part.end && damos_matches(round->ctx, round->s, r))
+			i = apply_to_region(round, t, target_idx, i, part);
+	}
+}
+
+/*
+ * Cut the region that an address is within.  To begin in its midst would cut it
+ * anyway, but after it has got its score, and before what is left of it is tried.
+ */
+static void cut_at(struct round *round, unsigned long target_idx, unsigned long addr)
+{
+	struct damon_target *t;
+	unsigned int i;
+
+	damon_for_each_target(t, round->ctx) {
+		if (target_idx--)
 			continue;
-		c.score = damos_score(round->ctx, &whole, round->s);
-		apply_to_region(round, &c, part);
-		/* Past all that the region has become. */
-		i = c.at;
-		while (i + 1 < t->nr_regions && t->regions[i + 1].ar.start < whole.ar.end)
-			i++;
+		for (i = 0; i < t->nr_regions && t->regions[i].ar.end <= addr; i++)
+			;
+		if (i < t->nr_regions && t->regions[i].ar.start < addr &&
+		    damos_matches(round->ctx, round->s, &t->regions[i]) &&
+		    has_room(round, t, 1))
+			cut_region(round, t, i, addr);
+		return;
 	}
 }
 
@@ -341,6 +372,9 @@ void damos_apply(struct damon_ctx *ctx, struct damos *s, unsigned int scheme_idx
 	if (damos_quota_begin(ctx, s, ktime_get_ns()))
 		trace_damos_esz(ctx->idx, scheme_idx, quota->esz);
 	if (!damos_quota_is_full(quota)) {
+		if (s->action != DAMOS_STAT)
+			cut_at(&round, target_idx, addr);
+		damos_quota_choose(ctx, s);
 		apply_to_ctx(&round, target_idx, addr, true);
 		if (target_idx || addr)
 			apply_to_ctx(&round, target_idx, addr, false);

@@ -329,7 +329,7 @@ static void begin_monitoring(struct damon_ctx *ctx)
 	struct damon_target *t;
 
 	ctx->restart = false;
-	ctx->paused = false;
+	WRITE_ONCE(ctx->paused, false);
 	ctx->update_samples = 0;
 	if (ctx->ops.init)
 		ctx->ops.init(ctx);
@@ -378,7 +378,7 @@ static void pause_monitoring(struct damon_ctx *ctx)
 	unsigned int i;
 
 	spin_lock(&ctx->kdamond_lock);
-	ctx->paused = true;
+	WRITE_ONCE(ctx->paused, true);
 	damos_cancel_walk(ctx);
 	spin_unlock(&ctx->kdamond_lock);
 	damon_for_each_target(t, ctx) {

@@ -116,10 +116,6 @@ unsigned long damon_pa_apply_scheme(struct damon_ctx *ctx, struct damon_target *
 	unsigned long sz = (end - start) << PAGE_SHIFT;
 	unsigned long passed = 0, done;
 
-	if (s->action == DAMOS_STAT && damos_all_pages_pass(s)) {
-		*sz_passed += sz;
-		return 0;
-	}
 	lru_add_drain();
 	done = walk(s, start, end, &passed);
 	/* What it asked of the LRU lists shall not wait for others' next folios. */

@@ -25,8 +25,8 @@
 
 /* This part of a window's time is a first slice, and not worth another one. */
 #define LEAST_SHARE		32
-/* A slice is expected to take this part of the time that is left. */
-#define LEFT_SHARE		4
+/* A slice is expected to take this part of the time that is left, and may take ten. */
+#define LEFT_SHARE		10
 /* With each window what was measured before counts this part less. */
 #define FORGET_SHARE		8
 
@@ -120,45 +120,9 @@ static void start_window(const struct damon_ctx *ctx, struct damos *s, u64 now)
 	}
 	quota->charged_sz = 0;
 	quota->charged_ns = 0;
-	quota->esz = bound_of(quota);
-}
-
-/* Which memory comes first, and how much of that which comes last of it. */
-static void choose_scores(struct damon_ctx *ctx, struct damos *s)
-{
-	struct damos_quota *quota = &s->quota;
-	unsigned long sz[DAMOS_MAX_SCORE + 1] = {};
-	unsigned long left = quota->esz - quota->charged_sz;
-	struct damon_target *t;
-	struct damon_region *r;
-	int score;
-
 	quota->min_score = 0;
 	quota->min_score_sz = ULONG_MAX;
-	if (!quota->weight_sz && !quota->weight_nr_accesses && !quota->weight_age)
-		return;
-	damon_for_each_target(t, ctx) {
-		damon_for_each_region(r, t) {
-			struct damon_addr_range range = r->ar;
-			unsigned long *sum;
-
-			if (!damos_matches(ctx, s, r))
-				continue;
-			sum = &sz[damos_score(ctx, r, s)];
-			while (damos_next_passing(ctx, t, s, &range, r->ar.end)) {
-				*sum = size_add(*sum, damon_bytes(ctx, range.end - range.start));
-				range.start = range.end;
-			}
-		}
-	}
-	for (score = DAMOS_MAX_SCORE; score >= 0; score--) {
-		if (sz[score] >= left) {
-			quota->min_score = score;
-			quota->min_score_sz = left;
-			return;
-		}
-		left -= sz[score];
-	}
+	quota->esz = bound_of(quota);
 }
 
 /**
@@ -183,9 +147,50 @@ bool damos_quota_begin(struct damon_ctx *ctx, struct damos *s, u64 now)
 		 now - quota->window_start >= ms_to_ns(quota->reset_interval);
 	if (begins)
 		start_window(ctx, s, now);
-	if (!damos_quota_is_full(quota))
-		choose_scores(ctx, s);
 	return begins;
+}
+
+/**
+ * damos_quota_choose() - see which memory comes first in what is left of a window
+ * @ctx:	the calling kdamond's
+ * @s:		a scheme of it, whose quota is not full
+ */
+void damos_quota_choose(struct damon_ctx *ctx, struct damos *s)
+{
+	struct damos_quota *quota = &s->quota;
+	unsigned long left = quota->esz - quota->charged_sz;
+	unsigned long sz[DAMOS_MAX_SCORE + 1] = {};
+	struct damon_target *t;
+	struct damon_region *r;
+	int score;
+
+	quota->min_score = 0;
+	quota->min_score_sz = ULONG_MAX;
+	if (!damos_quota_is_set(quota) ||
+	    (!quota->weight_sz && !quota->weight_nr_accesses && !quota->weight_age))
+		return;
+	damon_for_each_target(t, ctx) {
+		damon_for_each_region(r, t) {
+			struct damon_addr_range range = r->ar;
+			unsigned long *sum;
+
+			if (!damos_matches(ctx, s, r))
+				continue;
+			sum = &sz[damos_score(ctx, r, s)];
+			while (damos_next_passing(ctx, t, s, &range, r->ar.end)) {
+				*sum = size_add(*sum, damon_bytes(ctx, range.end - range.start));
+				range.start = range.end;
+			}
+		}
+	}
+	for (score = DAMOS_MAX_SCORE; score >= 0; score--) {
+		if (sz[score] >= left) {
+			quota->min_score = score;
+			quota->min_score_sz = left;
+			return;
+		}
+		left -= sz[score];
+	}
 }
 
 /* What is left of the window's time; nothing where that is not worth a slice. */

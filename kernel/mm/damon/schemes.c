@@ -346,7 +346,7 @@ int damos_walk(struct damon_ctx *ctx, struct damos_walk_control *control)
 		err = -EINVAL;
 	else if (ctx->walk)
 		err = -EBUSY;
-	else if (ctx->paused)
+	else if (READ_ONCE(ctx->paused))
 		err = -ECANCELED;
 	else
 		WRITE_ONCE(ctx->walk, control);

@@ -40,6 +40,7 @@ void damos_apply(struct damon_ctx *ctx, struct damos *s, unsigned int scheme_idx
 int damos_check_quota(const struct damos_quota *quota);
 bool damos_quota_is_set(const struct damos_quota *quota);
 bool damos_quota_begin(struct damon_ctx *ctx, struct damos *s, u64 now);
+void damos_quota_choose(struct damon_ctx *ctx, struct damos *s);
 bool damos_quota_is_full(const struct damos_quota *quota);
 unsigned long damos_quota_left(const struct damos_quota *quota, unsigned int score);
 unsigned long damos_quota_slice(const struct damos_quota *quota, unsigned int score);
@@ -69,6 +70,7 @@ enum damos_verdict {
 	DAMOS_REJECT,
 	DAMOS_ASK_OPS,		/* for the operations' filters to decide */
 };
+
 enum damos_verdict damos_core_verdict(struct damon_ctx *ctx, struct damon_target *t,
 				      struct damos *s, const struct damon_addr_range *from,
 				      unsigned long *end);

@@ -324,13 +324,71 @@ static const struct damon_sysfs_type damon_sysfs_context_type = {
 };
 
 /* contexts/ */
-DAMON_SYSFS_NR_FILE(contexts);
+struct damon_sysfs_contexts {
+	struct damon_sysfs_list list;
+	int max_nr;
+};
+
+static struct damon_sysfs_contexts *damon_sysfs_to_contexts(struct kobject *kobj)
+{
+	return container_of(kobj, struct damon_sysfs_contexts, list.kobj);
+}
+
+static ssize_t nr_contexts_store(struct kobject *kobj, struct kobj_attribute *attr,
+				 const char *buf, size_t count)
+{
+	int nr;
+
+	/* Whatever else may be wrong with it is found below. */
+	if (!kstrtoint(buf, 0, &nr) && nr > READ_ONCE(damon_sysfs_to_contexts(kobj)->max_nr))
+		return -EINVAL;
+	return damon_sysfs_nr_store(kobj, attr, buf, count);
+}
+
+static ssize_t max_nr_contexts_show(struct kobject *kobj, struct kobj_attribute *attr,
+				    char *buf)
+{
+	return sysfs_emit(buf, "%d\n", READ_ONCE(damon_sysfs_to_contexts(kobj)->max_nr));
+}
+
+static ssize_t max_nr_contexts_store(struct kobject *kobj, struct kobj_attribute *attr,
+				     const char *buf, size_t count)
+{
+	int nr, err;
+
+	err = kstrtoint(buf, 0, &nr);
+	if (err)
+		return err;
+	if (nr < 1 || nr > DAMON_SYSFS_MAX_CONTEXTS)
+		return -EINVAL;
+	WRITE_ONCE(damon_sysfs_to_contexts(kobj)->max_nr, nr);
+	return count;
+}
+
+static struct kobj_attribute damon_sysfs_nr_contexts =
+	__ATTR(nr_contexts, 0600, damon_sysfs_nr_show, nr_contexts_store);
+static struct kobj_attribute damon_sysfs_max_nr_contexts =
+	__ATTR_RW_MODE(max_nr_contexts, 0600);
+
+static struct attribute *damon_sysfs_contexts_attrs[] = {
+	&damon_sysfs_nr_contexts.attr,
+	&damon_sysfs_max_nr_contexts.attr,
+	NULL,
+};
+ATTRIBUTE_GROUPS(damon_sysfs_contexts);
+
+/* Clients know of no more than one, and rely on others being refused. */
+static void damon_sysfs_init_contexts(struct kobject *kobj)
+{
+	damon_sysfs_to_contexts(kobj)->max_nr = 1;
+}
 
 const struct damon_sysfs_type damon_sysfs_contexts_type = {
-	.ktype = DAMON_SYSFS_KTYPE(damon_sysfs_nr_contexts_groups),
-	.size = sizeof(struct damon_sysfs_list),
+	.ktype = DAMON_SYSFS_KTYPE(damon_sysfs_contexts_groups),
+	.size = sizeof(struct damon_sysfs_contexts),
 	.item = &damon_sysfs_context_type,
 	.max_items = DAMON_SYSFS_MAX_CONTEXTS,
+	.init = damon_sysfs_init_contexts,
 };
 
 static int damon_sysfs_read_attrs(struct damon_ctx *ctx, struct kobject *kobj)

@@ -311,10 +311,6 @@ unsigned long damon_va_apply_scheme(struct damon_ctx *ctx, struct damon_target *
 
 	if (pages.start >= pages.end)
 		return 0;
-	if (s->action == DAMOS_STAT && damos_all_pages_pass(s)) {
-		*sz_passed += pages.end - pages.start;
-		return 0;
-	}
 	mm = damon_va_get_mm(t);
 	if (!mm)
 		return 0;

@@ -103,6 +103,22 @@ static void give_way(struct va_walk *walk)
 	walk->valid = false;
 }
 
+/*
+ * Whether a process without memory has ended, and its parent has not noticed yet.
+ * Until then it stays a target: who started it may still ask for results.
+ */
+static bool is_unreaped(const struct damon_target *t)
+{
+	struct task_struct *task = get_pid_task(t->pid, PIDTYPE_PID);
+	bool unreaped;
+
+	if (!task)
+		return false;
+	unreaped = READ_ONCE(task->flags) & PF_EXITING;
+	put_task_struct(task);
+	return unreaped;
+}
+
 static bool va_sample(struct damon_ctx *ctx, struct damon_target *t,
 		      struct damon_probes *done, struct damon_probes *next)
 {
@@ -110,8 +126,11 @@ static bool va_sample(struct damon_ctx *ctx, struct damon_target *t,
 	struct vm_area_struct *vma;
 	unsigned int i;
 
-	if (!walk.mm)
-		return false;
+	if (!walk.mm) {
+		for (i = 0; i < done->nr; i++)
+			done->probe[i].state = DAMON_PROBE_IDLE;
+		return is_unreaped(t);
+	}
 	mmap_read_lock(walk.mm);
 	for (i = 0; i < done->nr; i++) {
 		struct damon_probe *probe = &done->probe[i];
