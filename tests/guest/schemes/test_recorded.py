@@ -49,7 +49,7 @@ def test_each_scheme_acts_on_what_it_is_for(here: Path, target: int) -> None:
     cold, hot = report("schemes", *window)["schemes"]
     assert (cold["action"], hot["action"]) == ("stat", "stat")
     assert 12 * MB < cold["distinct_bytes"] <= 16 * MB
-    assert 2 * MB <= hot["distinct_bytes"] < 8 * MB
+    assert 1.5 * MB < hot["distinct_bytes"] < 8 * MB
     assert cold["bytes"] > 5 * cold["distinct_bytes"], "again and again, for it is only counted"
 
     rows = applied()
@@ -120,7 +120,7 @@ def test_advice_is_taken_by_the_kernel(here: Path, target: int) -> None:
     (here / "my.schemes").write_text(text)
     ok("start", "--schemes", "my.schemes", target)
     (running,) = json.loads(ok("schemes", "--json"))["kdamonds"]
-    assert "pageout" in [scheme["action"] for scheme in running["schemes"]]
+    assert any(one["scheme"].startswith("action=pageout") for one in running["schemes"])
     ok("stop")
 
     result = damon("advise", "--apply", "--action", "nohugepage")
