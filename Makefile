@@ -11,7 +11,7 @@ VENV := build/venv
 VENV_SYSTEM := build/venv-system
 KERNEL ?= debian
 CMD ?= perf damon status
-GUESTS := guest-commands guest-errors guest-truth
+GUESTS := guest-commands guest-errors guest-schemes guest-truth
 # What is tested on the kernel built from kernel/, whatever KERNEL is.
 OURS := ours-commands ours-kernel
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)

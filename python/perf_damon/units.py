@@ -27,7 +27,8 @@ def parse_time_us(text: str) -> int:
         raise UsageError(
             f"'{text}' has no unit", f"write {number}us, {number}ms or {number}s, as you mean it"
         )
-    value = round(float(number) * _TIME_US[unit or "us"])
+    scale = _TIME_US[unit or "us"]
+    value = int(number) * scale if number.isdigit() else round(float(number) * scale)
     if value > _MAX:
         raise UsageError(f"'{text}' is longer than the kernel can count")
     return value

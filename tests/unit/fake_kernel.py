@@ -66,6 +66,8 @@ ENTRIES = {
 }
 NEWER_SCHEME = {
     "dests/nr_dests": "0",
+    "core_filters/nr_filters": "0",
+    "ops_filters/nr_filters": "0",
     "quotas/goal_tuner": "consist",
     "quotas/fail_charge_num": "0",
     "quotas/fail_charge_denom": "0",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,8 @@ EXAMPLES = Path(__file__).parents[1] / "schemes/examples"
 _SUFFIX = ".schemes"
 
 
-def add_options(parser: Parser) -> None:
-    """The options; their order on the command line is that of the schemes."""
+def add_options(parser: Parser) -> argparse._ArgumentGroup:
+    """The options, and their group; their order on the command line is that of the schemes."""
     what = parser.add_argument_group("what to do with the memory (the manual has all of it)")
     what.add_argument(
         "--scheme",
@@ -38,6 +39,7 @@ def add_options(parser: Parser) -> None:
         help="schemes from a file, one a line (- is standard input); or one of the examples: "
         + ", ".join(examples()),
     )
+    return what
 
 
 def read(given: Sequence[tuple[str, str]] | None, attributes: Attributes) -> list[Scheme] | None:

@@ -55,8 +55,8 @@ def configure(parser: Parser) -> None:
         help="monitor these addresses",
     )
     monitoring.add_attribute_options(parser, defaults=False)
-    scheme_options.add_options(parser)
-    parser.add_argument(
+    schemes = scheme_options.add_options(parser)
+    schemes.add_argument(
         "--quota",
         dest="quotas",
         action="append",

@@ -239,6 +239,9 @@ class Scheme(Node):
     quotas: Quotas = node(Quotas)
     watermarks: Watermarks = node(Watermarks)
     filters: list[Filter] | None = nodes(Filter, "nr_filters")
+    core_filters: list[Filter] | None = nodes(Filter, "nr_filters")
+    """Since Linux 6.15, as ops_filters: `filters` by who looks at them."""
+    ops_filters: list[Filter] | None = nodes(Filter, "nr_filters")
     dests: list[Dest] | None = nodes(Dest, "nr_dests")
     stats: Stats = node(Stats)
     tried_bytes: int | None = number(readonly=True, path="tried_regions/total_bytes")

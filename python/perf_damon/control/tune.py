@@ -24,6 +24,9 @@ from perf_damon.control.system import System
 from perf_damon.errors import Error
 
 
+_HINT = "the kernel does not say what is wrong with it; dmesg may"
+
+
 @dataclass(frozen=True, slots=True)
 class _Before:
     """What is put back."""
@@ -91,9 +94,6 @@ def _commit(system: System, entry: Entry, change: Context) -> None:
     if gone:
         raise Error(f"process {', '.join(gone)} ended while its monitoring was being changed")
     raise Error("the kernel ended the kdamond instead of taking the change", _HINT)
-
-
-_HINT = "the kernel does not say what is wrong with it; dmesg may"
 
 
 def _runs(system: System, entry: Entry) -> bool:

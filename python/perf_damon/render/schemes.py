@@ -13,8 +13,10 @@ from perf_damon.schemes.pattern import format_exact_time
 from perf_damon.schemes.text import format_scheme
 from perf_damon.units import format_count, format_size
 
-_HEAD = ("#", "action", "tried", "size", "applied", "size", "exceeded", "quota now")
+_HEAD = ("#", "action", "tried", "size", "applied", "size", "exceeds", "quota now")
 _RIGHT = "rlrrrrrr"
+# With these the columns stay where they are while numbers grow; 80 are enough for all actions.
+_COUNT_WIDTH, _SIZE_WIDTH = 6, 10
 _NO_LIMIT = 2**63
 """An effective quota from here on is none."""
 
@@ -73,21 +75,25 @@ def _row(index: int, scheme: Scheme) -> tuple[str, ...]:
 
 
 def _count(number: int | None) -> str:
-    """At most six columns: `99,999`, `123 k`, `4.5 M`."""
+    """`99,999`, `123 k`, `4.5 M`."""
+    return _short(number).rjust(_COUNT_WIDTH)
+
+
+def _short(number: int | None) -> str:
     if number is None:
         return "-"
     if number < 100_000:
         return format_count(number)
-    for unit in "kMGT":
+    for unit in "kMGTP":
         scaled = number / 1000
         if scaled < 999.5:
             return f"{scaled:.0f} {unit}" if scaled >= 99.5 else f"{scaled:.1f} {unit}"
         number = round(scaled)
-    return f"{number:,} T"
+    return f"{number:,} P"
 
 
 def _size(size: int | None) -> str:
-    return "-" if size is None else format_size(size)
+    return ("-" if size is None else format_size(size)).rjust(_SIZE_WIDTH)
 
 
 def _effective(scheme: Scheme) -> str:

@@ -38,6 +38,7 @@ DEFAULT_ATTRIBUTES = Attributes(sample_us=5_000, aggr_us=100_000)
 """The kernel's, and those of perf damon start."""
 _COLUMNS = "min-size max-size min-accesses max-accesses min-age max-age action"
 _EXAMPLE = "action=pageout size=4K-max accesses=0%-0% age=5s-max"
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 _KEY = re.compile(r"(?:^|(?<=\s))([A-Za-z_]+)=")
 
 
@@ -60,8 +61,9 @@ def parse_file(text: str, name: str, attributes: Attributes = DEFAULT_ATTRIBUTES
     Raises UsageError for the first line that is wrong; then nothing of the text is to be used.
     """
     schemes = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if content := re.sub(r"(?:^|\s)#.*", "", line).rstrip():
+    # Lines as editors count them.
+    for number, line in enumerate(text.split("\n"), 1):
+        if content := _COMMENT.sub("", line).rstrip():
             try:
                 schemes.append(_parse_line(Part(content, 0), attributes))
             except Problem as problem:
@@ -81,7 +83,9 @@ def format_scheme(scheme: Scheme, attributes: Attributes = DEFAULT_ATTRIBUTES) -
     if scheme.apply_interval_us:
         words.append(f"apply={pattern.format_exact_time(scheme.apply_interval_us)}")
     words += limits.format_limits(scheme.quotas, scheme.watermarks)
-    words += [f"filter={filters.format_filter(shown)}" for shown in scheme.filters or ()]
+    # Set up by others, they may be in the folders of their own that newer kernels have.
+    for group in (scheme.core_filters, scheme.ops_filters, scheme.filters):
+        words += [f"filter={filters.format_filter(shown)}" for shown in group or ()]
     if scheme.dests:
         words.append(f"dests={filters.format_dests(scheme.dests)}")
     elif is_migration(scheme) and scheme.target_nid is not None:
@@ -111,6 +115,9 @@ def is_migration(scheme: Scheme) -> bool:
 
 
 def _parse_line(line: Part, attributes: Attributes) -> Scheme:
+    for column, character in enumerate(line.text):
+        if not character.isprintable() and character != "\t":
+            raise Problem(column, f"a character that cannot be printed, {character!r}")
     scheme = Scheme(access_pattern=pattern.any_pattern(), filters=[])
     words = line.words()
     if _KEY.match(words[0].text):

@@ -28,7 +28,8 @@ class Problem(Exception):
         # Tabs stay tabs, so that the caret stands below its character.
         blanks = "".join(c if c == "\t" else " " for c in line[: self.column])
         where = f"{name}:{line_number}:{self.column + 1}"
-        return UsageError(f"{where}: {self.message}\n  {line}\n  {blanks}^", self.hint)
+        shown = "".join(c if c.isprintable() or c == "\t" else "?" for c in line.rstrip())
+        return UsageError(f"{where}: {self.message}\n  {shown}\n  {blanks}^", self.hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,10 @@ def test_a_kernel_thread(here: Path) -> None:
 
 
 def test_not_root(here: Path, target: int) -> None:
-    for command in (["start", target], ["stop"], ["status"], ["record", target]):
+    for command in (
+        ["start", target], ["stop"], ["tune", "--aggr", "1s"], ["schemes"], ["status"],
+        ["record", target],
+    ):  # fmt: skip
         result = run("setpriv", "--reuid=65534", "--clear-groups", "perf", "damon", *command)
         assert result.returncode == 255 and f"perf damon {command[0]} needs root" in result.stderr
 

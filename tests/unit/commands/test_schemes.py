@@ -15,9 +15,11 @@ from fake_kernel import FakeKernel, process
 from perf_damon import signals
 from perf_damon.commands import monitoring, scheme_options, schemes, start, tune
 from perf_damon.control import journal, monitor
+from perf_damon.control.nodes import Stats
 from perf_damon.control.system import System
 from perf_damon.errors import Error, UsageError
 from perf_damon.options import Parser
+from perf_damon.render.schemes import Installed, render
 from perf_damon.render.text import Canvas
 from perf_damon.schemes.text import DEFAULT_ATTRIBUTES, format_scheme, parse_file, parse_scheme
 
@@ -183,9 +185,9 @@ def test_schemes_shows_what_they_did(
         "kdamond 0 (thread 5001): 100 (app)",
         "0  action=pageout size=4K-max accesses=0%-0% age=5s-max quota=100M/1s",
         "1  action=stat size=0-max accesses=0%-max age=0s-max",
-        "#  action   tried     size  applied        size  exceeded    quota now",
-        "0  pageout  1.2 M  5.0 GiB   99,999  1023.0 MiB        12  50.0 MiB/1s",
-        "1  stat     1.2 M  5.0 GiB   99,999  1023.0 MiB        12         none",
+        "#  action    tried        size  applied        size  exceeds    quota now",
+        "0  pageout   1.2 M     5.0 GiB   99,999  1023.0 MiB       12  50.0 MiB/1s",
+        "1  stat      1.2 M     5.0 GiB   99,999  1023.0 MiB       12         none",
     ]
     (kdamond,) = json.loads(json.dumps(schemes.to_json(system, slots)))["kdamonds"]
     first = kdamond["schemes"][0]
@@ -226,6 +228,15 @@ def test_no_schemes(system: System, damon: FakeKernel) -> None:
     assert schemes.to_lines(system, schemes.installed(system), Canvas()) == [
         "no schemes are installed"
     ]
+
+
+def test_the_widest_table_fits() -> None:
+    scheme = parse_scheme("action=migrate_cold nid=0 quota=1G/1s")
+    scheme.stats = Stats(nr_tried=99_999, sz_tried=1023 << 30, nr_applied=999_400_000)
+    scheme.stats.sz_applied, scheme.quotas.effective_bytes = 1023 << 20, 1023 << 20
+    block = Installed("kdamond 0", (), [scheme], DEFAULT_ATTRIBUTES)
+    *_, row = render([block], Canvas(width=80))
+    assert len(row) <= 80 and "99,999" in row and "1023.0 MiB/1s" in row
 
 
 @pytest.mark.parametrize("as_json", [False, True])

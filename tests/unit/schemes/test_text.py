@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perf_damon.control.nodes import Dest, Filter, Goal, Range, Scheme, Watermarks, Weights
@@ -145,6 +145,9 @@ def test_goals_alone_have_an_interval() -> None:
         ("4K max min min 5 max pageout", "5 max", "'5' has no unit"),
         ("action=pageout agee=5s-max", "agee", "'agee' is no key, is it age?"),
         ("action=pageout age=5s-3s", "5s-3s", "more than the most"),
+        ("action=pageout age=0s-200000h", "200000h", "more than the kernel can count"),
+        ("action=pageout accesses=0-4294967296samples", "42949", "more than the kernel can count"),
+        ("4K max min min 5s max stat 1M 1s [weights 0 3 7] 5", "5", "'5' is too much"),
         ("action=pageout age=10ms-50ms", "10ms", "no age lies from 10ms to 50ms"),
         ("action=pageout accesses=1%-4%", "1%", "no access rate lies from 1% to 4%"),
         ("action=pageout accesses=101%-max", "101%", "more than all samples"),
@@ -204,8 +207,12 @@ def test_what_others_have_set_up_is_shown() -> None:
     assert format_scheme(scheme) == "action=stat size=0-0 accesses=0%-0% age=0s-0s"
     scheme.access_pattern.nr_accesses = Range(min=30, max=2**64 - 1)
     assert "accesses=30samples-max" in format_scheme(scheme)
+    scheme.core_filters = [Filter(type="target", matching=True, damon_target_idx=0, allow=False)]
+    scheme.ops_filters = [Filter(type="young", matching=False, allow=True)]
+    assert format_scheme(scheme).endswith(" filter=reject target:0 filter=allow not young")
 
 
+@example("cold", (0, 0), (0, NO_LIMIT), (900720017, 900720017), 1, 9_999_999, (None, None))
 @given(
     action=st.sampled_from([action for action in ACTIONS if "migrate" not in action]),
     sizes=st.tuples(st.integers(0, NO_SIZE_LIMIT), st.integers(0, NO_SIZE_LIMIT)),
@@ -232,3 +239,33 @@ def test_format_and_parse_are_inverse(
     scheme.quotas.ms, scheme.quotas.bytes = quota
     scheme.quotas.reset_interval_ms = 5000 if any(quota) else None
     assert parse_scheme(format_scheme(scheme, attributes), attributes) == scheme
+
+
+GOOD = (
+    "action=migrate_cold nid=0 size=4K-max accesses=5%-99.9% age=1s-2h quota=9ms,1G weights=1/2/3",
+    "action=stat apply=5ms goal=user_input:3:current=2 goal=node_mem_used_bp:1:nid=0 reset=2s",
+    "action=pageout goal=node_memcg_free_bp:9%:nid=0:path=/a:b tuner=temporal fail_charge=1/2",
+    "action=cold watermarks=free_mem_rate:50%:40%:3@5s filter=memcg:/a filter=allow not young",
+    "action=migrate_hot dests=0:1,1:2 filter=addr:4096-1G filter=hugepage_size:1-2 max_snapshots=1",
+    "4K max min 5samples 5s 90aggrs pageout 500M 1s [weights 0 3 7] filter=reject target:1",
+)
+
+
+@given(
+    text=st.sampled_from(GOOD),
+    begin=st.integers(0, 90),
+    length=st.integers(0, 9),
+    new=st.sampled_from([*GOOD, *"=:-/,@%# 0٣²K\t\n\x0c\x00", ""]) | st.text(max_size=2),
+)
+@example(GOOD[3], GOOD[3].index("/a") + 1, 0, "\x00")
+def test_no_text_is_worse_than_an_error(text: str, begin: int, length: int, new: str) -> None:
+    assert len(parse_file(text, "x")) == 1
+    changed = text[:begin] + new + text[begin + length :]
+    try:
+        found = parse_file(changed, "x")
+    except UsageError as error:
+        assert error.message.startswith("x:")
+        return
+    for scheme in found:
+        assert parse_scheme(format_scheme(scheme)) == scheme
+        assert format_scheme(scheme).replace("\t", " ").isprintable()
