@@ -113,7 +113,9 @@ def test_advice_is_taken_by_the_kernel(here: Path, target: int) -> None:
     window = ("--address", f"{start:#x},{end:#x}")
     data = json.loads(ok("advise", *window, "--format", "json"))
     (cold,) = [one for one in data["proposals"] if one["action"] == "pageout"]
-    assert 10 * MB < cold["size"] < 15 * MB and cold["risk"] <= 0.05
+    # A machine that is busy has DAMON see accesses in regions that are cold for the most part.
+    assert 2 * MB < cold["size"] < 15 * MB and cold["risk"] <= 0.05
+    assert 7 * MB < data["idle"][0]["given"] < 15 * MB
 
     text = ok("advise", "--action", "pageout,nohugepage")
     assert "action=pageout size=4K-max accesses=0%-0% age=" in text
