@@ -23,6 +23,8 @@ from perf_damon.control.sysfs import SysfsError
 from perf_damon.control.system import System
 from perf_damon.errors import Error
 
+_HINT = "the kernel does not say what is wrong with it; dmesg may"
+
 
 _HINT = "the kernel does not say what is wrong with it; dmesg may"
 
