@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import os
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -210,6 +211,12 @@ def test_schemes_on_narrow_terminals_and_of_unknown_actions(run):
         assert [line for line in lines if len(line) > int(words[-1])] == []
         assert sum("(unknown)" in line for line in lines) == 2
     assert " 0:0 - 0x" in run(unknown, "applied")
+
+
+def test_what_was_done_in_the_first_interval_was_done_at_the_start(run):
+    early = replace(both(), applied=recordings.applied([(950, 0, HEAP, HEAP + MB)]))
+    assert re.search(r" 1\.0 MiB  0\.0 s  0\.0 s$", run(early, "schemes"), re.MULTILINE)
+    assert run(early, "applied").splitlines()[1].split()[0] == "0.000000"
 
 
 def test_data_can_be_read_back(run):

@@ -142,16 +142,11 @@ def segments(view: View, mappings: Mappings) -> Grid | None:
 
 
 def _kept(view: View, mappings: Mappings, sums: Grid) -> Column:
-    """int64: the segments that were monitored at any time, and are mapped if that is known.
-
-    perf may not have told of a mapping, but what was accessed has one.
-    """
-    width = np.diff(sums.edges)[:, None]
-    kept = (sums.monitored > width).any(axis=0)
+    """int64: the segments that were monitored at any time, and are mapped if that is known."""
+    kept = (sums.monitored > np.diff(sums.edges)[:, None]).any(axis=0)
     atlas = process_atlas(view, mappings)
     if len(atlas):
-        mapped = atlas.find(sums.breakpoints[:-1]) >= 0
-        kept &= mapped | (sums.accesses > width).any(axis=0)
+        kept &= atlas.find(sums.breakpoints[:-1]) >= 0
     return np.flatnonzero(kept)
 
 

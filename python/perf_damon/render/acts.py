@@ -84,7 +84,8 @@ def _title(act: Acts) -> str:
 def _when(view: View, act: Acts, row: int) -> str:
     if len(act.rows) == 0:
         return "-"
-    return f"{(int(act.rows.time[row]) - view.origin) / 1e9:.1f} s"
+    # What was done in the first interval comes before the recording's first event.
+    return f"{max(0, int(act.rows.time[row]) - view.origin) / 1e9:.1f} s"
 
 
 def picture(act: Acts, findings: Findings) -> Column:

@@ -27,8 +27,8 @@ _WIDTH = 78
 _SHOWN = 12
 """Idle times that the table has at most."""
 _CAVEAT = (
-    "Sizes are of addresses: what is not in memory, or is in use by several processes, is given "
-    "back in part only."
+    "An access counts for all of the region that it was seen in. Sizes are of addresses: what is "
+    "not in memory, or is in use by several processes, is given back in part only."
 )
 _NO_MAPPINGS = (
     "The recording has no mappings of the process: what is monitored and not mapped counts as "

@@ -49,7 +49,7 @@ def test_each_scheme_acts_on_what_it_is_for(here: Path, target: int) -> None:
     cold, hot = report("schemes", *window)["schemes"]
     assert (cold["action"], hot["action"]) == ("stat", "stat")
     assert 12 * MB < cold["distinct_bytes"] <= 16 * MB
-    assert 2 * MB <= hot["distinct_bytes"] < 8 * MB
+    assert 1.5 * MB < hot["distinct_bytes"] < 8 * MB
     assert cold["bytes"] > 5 * cold["distinct_bytes"], "again and again, for it is only counted"
 
     rows = applied()
@@ -113,14 +113,16 @@ def test_advice_is_taken_by_the_kernel(here: Path, target: int) -> None:
     window = ("--address", f"{start:#x},{end:#x}")
     data = json.loads(ok("advise", *window, "--format", "json"))
     (cold,) = [one for one in data["proposals"] if one["action"] == "pageout"]
-    assert 10 * MB < cold["size"] < 15 * MB and cold["risk"] <= 0.05
+    # A machine that is busy has DAMON see accesses in regions that are cold for the most part.
+    assert 2 * MB < cold["size"] < 15 * MB and cold["risk"] <= 0.05
+    assert 7 * MB < data["idle"][0]["given"] < 15 * MB
 
     text = ok("advise", "--action", "pageout,nohugepage")
     assert "action=pageout size=4K-max accesses=0%-0% age=" in text
     (here / "my.schemes").write_text(text)
     ok("start", "--schemes", "my.schemes", target)
     (running,) = json.loads(ok("schemes", "--json"))["kdamonds"]
-    assert "pageout" in [scheme["action"] for scheme in running["schemes"]]
+    assert any(one["scheme"].startswith("action=pageout") for one in running["schemes"])
     ok("stop")
 
     result = damon("advise", "--apply", "--action", "nohugepage")

@@ -138,8 +138,6 @@ def test_what_is_not_mapped_cannot_be_given_back():
     found = advise([seen], maps, "vaddr")
     assert found.monitored == pytest.approx(40 * MB)
     assert proposed(found)["pageout"].size == pytest.approx(30 * MB)
-    maps = recordings.mappings([(1234, BASE + 10 * MB, BASE + 40 * MB, "[heap]")])
-    assert advise([seen], maps, "vaddr").monitored == pytest.approx(40 * MB), "accessed: mapped"
 
 
 def test_what_was_not_monitored_for_a_while_is_not_idle_for_it():

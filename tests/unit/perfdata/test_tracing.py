@@ -6,7 +6,7 @@ import pytest
 from perf_damon.perfdata import tracing
 from perf_damon.perfdata.tracing import Field, parse_format, parse_tracing_data
 
-from .writer import FIELDS, Event, Writer, format_text
+from .writer import APPLY_FIELDS, FIELDS, Event, Writer, format_text
 
 
 def test_fields():
@@ -63,3 +63,8 @@ def test_running_kernel(tmp_path, monkeypatch):
     event.mkdir(parents=True)
     (event / "format").write_text(format_text("damon_aggregated", 9, FIELDS))
     assert tracing.running_kernel_format().id == 9
+    assert tracing.running_kernel_format(tracing.APPLY_EVENT) is None
+    (event.parent / "damos_before_apply").mkdir()
+    text = format_text("damos_before_apply", 10, APPLY_FIELDS)
+    (event.parent / "damos_before_apply/format").write_text(text)
+    assert tracing.running_kernel_format(tracing.APPLY_EVENT).id == 10
