@@ -3,7 +3,7 @@
  * Actions on physical memory: on what is on LRU lists.
  *
  * A large folio is acted on as a whole, or not at all, and so belongs to one range
- * alone: the one that its middle is in.
+ * alone, and counts there: the one that its middle is in.
  */
 
 #include <linux/kthread.h>
@@ -113,14 +113,11 @@ unsigned long damon_pa_apply_scheme(struct damon_ctx *ctx, struct damon_target *
 {
 	unsigned long start = PHYS_PFN((phys_addr_t)range->start * ctx->addr_unit);
 	unsigned long end = PHYS_PFN((phys_addr_t)range->end * ctx->addr_unit);
-	unsigned long sz = (end - start) << PAGE_SHIFT;
-	unsigned long passed = 0, done;
+	unsigned long done;
 
 	lru_add_drain();
-	done = walk(s, start, end, &passed);
+	done = walk(s, start, end, sz_passed);
 	/* What it asked of the LRU lists shall not wait for others' next folios. */
 	lru_add_drain();
-	/* Of folios that reach beyond it, no more than is in the range. */
-	*sz_passed += min(passed, sz);
-	return min(done, sz);
+	return done;
 }

@@ -6,8 +6,9 @@
  * what filters can let through: these find folios in page tables, and act on them
  * once no lock is held.  Either way, mmap_lock is held for little at a time.
  *
- * Of the latter, a large folio is acted on as a whole, or not at all, and so
- * belongs to one range alone: the one that its middle is in.
+ * A large folio is acted on as a whole, or not at all, and so belongs to one range
+ * alone, and counts there: the one that its middle is in.  What may become a huge
+ * page is no different.
  */
 
 #include <linux/kthread.h>
@@ -165,7 +166,7 @@ static unsigned long act_on_folios(struct mm_struct *mm, struct damos *s,
 		.batch.folios = LIST_HEAD_INIT(walker.batch.folios),
 		.at = range->start,
 	};
-	unsigned long sz = range->end - range->start, done = 0;
+	unsigned long done = 0;
 	int more = 1;
 
 	lru_add_drain();
@@ -179,9 +180,8 @@ static unsigned long act_on_folios(struct mm_struct *mm, struct damos *s,
 		done += damon_batch_flush(&walker.batch);
 		cond_resched();
 	}
-	/* Of folios that reach beyond it, no more than is in the range. */
-	*sz_passed += min(walker.sz_passed, sz);
-	return min(done, sz);
+	*sz_passed += walker.sz_passed;
+	return done;
 }
 
 static int advice(enum damos_action action)
@@ -217,18 +217,39 @@ static bool is_advisable(struct vm_area_struct *vma, enum damos_action action)
 	}
 }
 
-/* Find the next huge page's worth of a mapping that has pages, but no huge one. */
-static bool find_collapsible(struct vm_area_struct *vma, struct damon_addr_range *part)
+/* Whether a huge page's worth of a mapping has pages, but no huge one. */
+static bool is_collapsible(struct vm_area_struct *vma, unsigned long addr)
 {
-	unsigned long addr;
+	pmd_t *pmd = mm_find_pmd(vma->vm_mm, addr);
+	pmd_t entry = pmd ? pmdp_get_lockless(pmd) : __pmd(0);
+	spinlock_t *ptl = NULL;
+	bool found = false;
+	unsigned int i;
+	pte_t *pte;
 
-	for (addr = ALIGN(part->start, HPAGE_PMD_SIZE);
-	     addr < part->end && part->end - addr >= HPAGE_PMD_SIZE;
-	     addr += HPAGE_PMD_SIZE) {
-		pmd_t *pmd = mm_find_pmd(vma->vm_mm, addr);
-		pmd_t entry = pmd ? pmdp_get_lockless(pmd) : __pmd(0);
+	if (!pmd_present(entry) || pmd_trans_huge(entry))
+		return false;
+	pte = pte_offset_map_lock(vma->vm_mm, pmd, addr, &ptl);
+	if (!pte)
+		return false;
+	for (i = 0; i < PTRS_PER_PTE && !found; i++)
+		found = pte_present(ptep_get(pte + i));
+	pte_unmap_unlock(pte, ptl);
+	return found;
+}
 
-		if (!pmd_present(entry) || pmd_trans_huge(entry))
+/* Find the next of these whose middle is in a range that the mapping is part of. */
+static bool find_collapsible(struct vm_area_struct *vma,
+			     const struct damon_addr_range *range,
+			     struct damon_addr_range *part)
+{
+	unsigned long half = HPAGE_PMD_SIZE / 2;
+	unsigned long addr = ALIGN(max(range->start, vma->vm_start + half) - half,
+				   HPAGE_PMD_SIZE);
+
+	for (; addr < vma->vm_end && vma->vm_end - addr >= HPAGE_PMD_SIZE &&
+	       addr + half < range->end; addr += HPAGE_PMD_SIZE) {
+		if (!is_collapsible(vma, addr))
 			continue;
 		part->start = addr;
 		part->end = addr + HPAGE_PMD_SIZE;
@@ -255,7 +276,7 @@ static bool find_advisable(struct mm_struct *mm, enum damos_action action,
 		found = true;
 		if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
 		    action == DAMOS_COLLAPSE)
-			found = find_collapsible(vma, part);
+			found = find_collapsible(vma, range, part);
 		else if (action == DAMOS_COLD || action == DAMOS_WILLNEED)
 			part->end = min(part->end, part->start + ADVICE_SLICE);
 		if (found)
