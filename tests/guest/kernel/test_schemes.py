@@ -593,8 +593,9 @@ def test_stats(running: subprocess.Popen) -> None:
 
 @ours
 def test_bounds_beyond_all_that_can_be(victim: subprocess.Popen) -> None:
-    """They do not wrap around."""
+    """They do not wrap around, which would leave none."""
     puts(access_pattern__nr_accesses__max=2**32, access_pattern__age__max=2**32)
+    puts(access_pattern__age__min=1)
     put(STATE, "on")
     wait_until(lambda: tried() > 0, "it was tried", 20)
 

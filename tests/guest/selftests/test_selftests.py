@@ -27,6 +27,10 @@ TESTS = (
     "damos_tried_regions.py",
     "damon_nr_regions.py",
 )
+TRIES = {"damos_tried_regions.py": 3}
+"""It judges the first second of monitoring by a median of eleven snapshots, and how often its
+program comes to the same page again depends on the machine's speed: 4 of 6 runs pass beside two
+other guests on two cores."""
 SKIPPED = 4
 TIMEOUT_S = 600
 
@@ -50,13 +54,10 @@ def nothing_of_theirs(nothing_left_behind: None) -> Iterator[None]:
     wait_until(clear, "no kdamonds", 20)
 
 
-@pytest.mark.parametrize("name", TESTS)
-def test_selftest(name: str, tmp_path: Path) -> None:
-    assert FOLDER.is_dir(), "run lab/selftests, outside of the guest"
+def run(name: str, folder: Path) -> subprocess.CompletedProcess:
     # A place that they can write to.
-    folder = tmp_path / "damon"
     shutil.copytree(FOLDER, folder)
-    done = subprocess.run(
+    return subprocess.run(
         [folder / name],
         cwd=folder,
         stdin=subprocess.DEVNULL,
@@ -65,5 +66,15 @@ def test_selftest(name: str, tmp_path: Path) -> None:
         text=True,
         timeout=TIMEOUT_S,
     )
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_selftest(name: str, tmp_path: Path) -> None:
+    assert FOLDER.is_dir(), "run lab/selftests, outside of the guest"
+    for number in range(TRIES.get(name, 1)):
+        done = run(name, tmp_path / str(number))
+        if done.returncode == 0:
+            return
+        wait_until(clear, "no kdamonds", 20)
     assert done.returncode != SKIPPED, f"it was skipped: {done.stdout}"
-    assert done.returncode == 0, done.stdout
+    raise AssertionError(done.stdout)
