@@ -61,7 +61,7 @@ $(GUESTS): guest-%:
 		env REDIS="$$(lab/package redis-server redis-tools)" $(PYTEST_IN_GUEST) tests/guest/$*
 
 $(OURS): ours-%:
-	lab/guest --kernel ours --memory 3G --timeout 45m -- $(PYTEST_IN_GUEST) tests/guest/$*
+	lab/guest --kernel ours --nodes 2 --memory 3G --timeout 45m -- $(PYTEST_IN_GUEST) tests/guest/$*
 
 $(DEBUG): debug-%:
 	lab/guest --kernel ours-debug --memory 3G --timeout 60m -- $(PYTEST_IN_GUEST) tests/guest/$*
