@@ -244,16 +244,16 @@ static bool find_collapsible(struct vm_area_struct *vma,
 			     struct damon_addr_range *part)
 {
 	unsigned long half = HPAGE_PMD_SIZE / 2;
-	unsigned long addr = ALIGN(max(range->start, vma->vm_start + half) - half,
-				   HPAGE_PMD_SIZE);
+	unsigned long middle = max(range->start, vma->vm_start + half);
+	unsigned long addr = ALIGN(middle - half, HPAGE_PMD_SIZE);
 
-	for (; addr < vma->vm_end && vma->vm_end - addr >= HPAGE_PMD_SIZE &&
-	       addr + half < range->end; addr += HPAGE_PMD_SIZE) {
-		if (!is_collapsible(vma, addr))
-			continue;
+	while (addr < vma->vm_end && vma->vm_end - addr >= HPAGE_PMD_SIZE &&
+	       addr + half < range->end) {
 		part->start = addr;
 		part->end = addr + HPAGE_PMD_SIZE;
-		return true;
+		if (is_collapsible(vma, addr))
+			return true;
+		addr = part->end;
 	}
 	return false;
 }
