@@ -42,6 +42,9 @@
  */
 #define DAMON_PROBE_BUDGET	48
 
+/* Of these further ones, there is none for less memory. */
+#define DAMON_PROBE_SZ		(32UL << 20)
+
 /**
  * struct damon_slot - outcomes of the samples in a part of a region
  * @hits:	samples that found an access

@@ -306,6 +306,8 @@ static void begin_interval(struct damon_ctx *ctx)
 		spare = probes - nr;
 	damon_for_each_target(t, ctx)
 		total += target_size(t) >> rules.shift;
+	spare = min_t(unsigned long, spare,
+		      damon_bytes(ctx, total << rules.shift) / DAMON_PROBE_SZ);
 	damon_for_each_target(t, ctx) {
 		unsigned long sz = target_size(t) >> rules.shift;
 		unsigned int i, nr_probes;

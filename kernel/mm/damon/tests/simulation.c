@@ -273,7 +273,12 @@ static bool begin(struct damon_sim *sim)
 	struct damon_target *t = sim->target;
 	unsigned int probes = min(sim->rules.max_nr_regions, DAMON_PROBE_BUDGET);
 	unsigned int spare = probes > t->nr_regions ? probes - t->nr_regions : 0;
+	unsigned long sz = 0;
+	struct damon_region *r;
 
+	damon_for_each_region(r, t)
+		sz += damon_sz_region(r);
+	spare = min(spare, sz / DAMON_PROBE_SZ);
 	damon_begin_regions(t->regions, t->nr_regions, spare, &sim->rules, &sim->random);
 	KUNIT_ASSERT_EQ(sim->test, 0,
 			damon_reserve_probes(&t->probes[0],
