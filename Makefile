@@ -14,7 +14,7 @@ CMD ?= perf damon status
 GUESTS := guest-commands guest-errors guest-schemes guest-truth
 # What is tested on the kernel built from kernel/, whatever KERNEL is.
 OURS := ours-commands ours-kernel ours-selftests
-# And with KASAN, lockdep and fault injection: slow, so it begins first.
+# And with KASAN, lockdep and fault injection, for an hour: no part of make test.
 DEBUG := debug-kernel
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
 
@@ -28,6 +28,7 @@ help:
 	@echo 'make kernel    KERNEL=ours: build a kernel from source (ours, ours-debug, upstream)'
 	@echo 'make kunit     the kernel code under KUnit, in user-mode Linux'
 	@echo 'make check-kernel  all warnings of compiler, sparse, kernel-doc and checkpatch'
+	@echo 'make debug-kernel  the tests of the kernel with KASAN, lockdep and fault injection'
 	@echo 'make patches   the kernel code as a series for mail, in build/patches'
 	@echo 'make bench     reports: speed and memory; kernel: accuracy and cost; an hour, nothing else running'
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
@@ -52,9 +53,8 @@ test-guest: setup $(VENV_SYSTEM)/done
 	lab/workload --list >/dev/null
 	lab/package redis-server redis-tools >/dev/null
 	lab/kernel ours >/dev/null
-	lab/kernel ours-debug >/dev/null
 	lab/selftests >/dev/null
-	+$(MAKE) --no-print-directory -j2 -Otarget $(DEBUG) $(GUESTS) $(OURS)
+	+$(MAKE) --no-print-directory -j2 -Otarget $(OURS) $(GUESTS)
 
 $(GUESTS): guest-%:
 	lab/guest --kernel $(KERNEL) --memory 3G --timeout 45m -- \
