@@ -128,8 +128,10 @@ class FakeKernel(Sysfs):
         number = int(text)
         if file.name == "nr_kdamonds" and any(self.is_on(k) for k in self._kdamonds()):
             raise OSError(errno.EBUSY, "Device or resource busy")
-        if file.name == "nr_contexts" and number > 1:
-            raise OSError(errno.EINVAL, "Invalid argument")
+        if file.name == "nr_contexts":
+            most = file.with_name("max_nr_contexts")
+            if number > (int(most.read_text()) if most.exists() else 1):
+                raise OSError(errno.EINVAL, "Invalid argument")
         for old in file.parent.iterdir():
             if old.is_dir():
                 shutil.rmtree(old)

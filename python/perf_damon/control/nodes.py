@@ -273,6 +273,8 @@ class Kdamond(Node):
     state: str | None = text(readonly=True)
     """on or off; control/state.py has the commands that are written to it."""
     pid: int | None = number(readonly=True)
+    max_nr_contexts: int | None = number(path="contexts/max_nr_contexts")
+    """More than one context is for who knows of it; before `contexts`, which it bounds."""
     contexts: list[Context] | None = nodes(Context, "nr_contexts")
 
     @property

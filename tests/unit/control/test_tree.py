@@ -123,6 +123,18 @@ def test_dictionaries_hold_what_can_be_written(damon: FakeKernel) -> None:
     }
 
 
+def test_several_contexts_are_put_back(damon: FakeKernel) -> None:
+    contexts = damon.root / "kdamonds/0/contexts"
+    (contexts / "max_nr_contexts").write_text("2\n")
+    damon.put("kdamonds/0/contexts/nr_contexts", "2")
+    saved = tree.load(Kdamond, damon, "kdamonds/0")
+    damon.put("kdamonds/0/contexts/nr_contexts", "1")
+    damon.put("kdamonds/0/contexts/max_nr_contexts", "1")
+    tree.store(saved, damon, "kdamonds/0")
+    assert (contexts / "1").is_dir()
+    assert (contexts / "max_nr_contexts").read_text().strip() == "2"
+
+
 def test_an_extra_file_that_the_kernel_lacks(damon: FakeKernel) -> None:
     with pytest.raises(Error, match=r"no .*/pause"):
         tree.store(Context(extra={"pause": "N"}), damon, "kdamonds/0/contexts/0")
