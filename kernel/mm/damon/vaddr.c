@@ -175,8 +175,10 @@ static void find_gaps(struct mm_struct *mm, struct gaps *gaps)
 	for_each_vma(vmi, vma) {
 		struct damon_addr_range gap = { gaps->all.end, vma->vm_start };
 
-		if (!gaps->mapped)
-			gaps->all.start = gap.start = vma->vm_start;
+		if (!gaps->mapped) {
+			gaps->all.start = vma->vm_start;
+			gap.start = vma->vm_start;
+		}
 		gaps->mapped += vma->vm_end - vma->vm_start;
 		gaps->all.end = vma->vm_end;
 		/* The smallest drops out. */
