@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -204,10 +203,9 @@ def test_watch_on_a_terminal(here: Path, half: int) -> None:
         shell.type("\x03")
         shell.read_until(PROMPT)
         assert shell.status() == 0
+        shell.read_until(PROMPT)
         shell.run("timeout -s INT 8 perf damon schemes -w 500ms | cat -A")
-        begin = time.monotonic()
         shown = shell.read_until(PROMPT)
-        assert time.monotonic() > begin + 2
         assert shown.count("kdamond 0") > 1 and "^[" not in shown
     finally:
         shell.close()
