@@ -13,7 +13,7 @@ KERNEL ?= debian
 CMD ?= perf damon status
 GUESTS := guest-commands guest-errors guest-schemes guest-truth
 # What is tested on the kernel built from kernel/, whatever KERNEL is.
-OURS := ours-commands ours-kernel ours-selftests
+OURS := ours-commands ours-kernel ours-selftests ours-truth
 # And with KASAN, lockdep and fault injection, for an hour: no part of make test.
 DEBUG := debug-kernel
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
@@ -61,7 +61,8 @@ $(GUESTS): guest-%:
 		env REDIS="$$(lab/package redis-server redis-tools)" $(PYTEST_IN_GUEST) tests/guest/$*
 
 $(OURS): ours-%:
-	lab/guest --kernel ours --nodes 2 --memory 3G --timeout 45m -- $(PYTEST_IN_GUEST) tests/guest/$*
+	lab/guest --kernel ours --nodes 2 --memory 3G --timeout 45m -- \
+		env REDIS="$$(lab/package redis-server redis-tools)" $(PYTEST_IN_GUEST) tests/guest/$*
 
 $(DEBUG): debug-%:
 	lab/guest --kernel ours-debug --memory 3G --timeout 60m -- $(PYTEST_IN_GUEST) tests/guest/$*

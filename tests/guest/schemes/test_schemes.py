@@ -204,7 +204,7 @@ def test_watch_on_a_terminal(here: Path, half: int) -> None:
         shell.read_until(PROMPT)
         assert shell.status() == 0
         shell.read_until(PROMPT)
-        shell.run("timeout -s INT 8 perf damon schemes -w 500ms | cat -A")
+        shell.run("perf damon schemes -w 500ms | head -n 12 | cat -A")
         shown = shell.read_until(PROMPT)
         assert shown.count("kdamond 0") > 1 and "^[" not in shown
     finally:
