@@ -776,6 +776,8 @@ def test_commands_beside_commands(running: subprocess.Popen, log: None) -> None:
 @pytest.mark.skipif(not FAIL_NTH.exists(), reason="a kernel without fault injection")
 def test_without_memory(log: None) -> None:
     """Each allocation fails once: there are all directories or none, and it runs or not."""
+    if IS_OURS:
+        put(MAX_NR_CONTEXTS, 2)
     for path in (f"{T}/regions/nr_regions", f"{C}/targets/nr_targets",
                  f"{K}/contexts/nr_contexts", "kdamonds/nr_kdamonds"):  # fmt: skip
         folder = (ADMIN / path).parent
@@ -790,6 +792,8 @@ def test_without_memory(log: None) -> None:
         if path.startswith(K):
             put(path, 1)
     put("kdamonds/nr_kdamonds", 1)
+    if IS_OURS:
+        put(MAX_NR_CONTEXTS, 2)
     put(f"{K}/contexts/nr_contexts", 2)
     for context in (f"{K}/contexts/0", f"{K}/contexts/1"):
         put(f"{context}/targets/nr_targets", 1)
