@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from perf_damon.analysis.view import View, view
-from perf_damon.errors import UsageError
+from perf_damon.errors import DataError, UsageError
 from perf_damon.recording import Recording, Target
 from perf_damon.units import parse_size
 
@@ -33,16 +33,27 @@ def select(
     time: str | None = None,
     address: str | None = None,
 ) -> list[Selected]:
-    """The chosen parts of a recording. Raises UsageError for words that choose nothing."""
+    """The chosen parts of a recording, those with snapshots.
+
+    Raises UsageError for words that choose nothing, DataError where no part has a snapshot.
+    """
     window = parse_addresses(address) if address else None
     stamps = parse_times(time, recording.start_time, recording.end_time) if time else None
     numbers = range(1, len(recording.targets) + 1)
     if target:
         numbers = parse_targets(target, recording.targets)
-    return [
+    found = [
         Selected(n, view(recording.targets[n - 1], recording.start_time, stamps, window))
         for n in numbers
     ]
+    found = [one for one in found if one.view.nr_snapshots]
+    if not found:
+        length = (recording.end_time - recording.start_time) / 1e9
+        raise DataError(
+            f"{recording.path}: no snapshots in the chosen time",
+            f"the recording is {length:.1f} seconds long",
+        )
+    return found
 
 
 def parse_targets(text: str, targets: tuple[Target, ...]) -> list[int]:

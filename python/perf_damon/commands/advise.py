@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 
+from perf_damon.commands import selection
 from perf_damon.errors import UsageError
 from perf_damon.options import Parser
 from perf_damon.terminal import working
@@ -47,19 +48,7 @@ def configure(parser: Parser) -> None:
         action="store_true",
         help="start the schemes on the recording's targets, where these still run",
     )
-    parser.add_argument(
-        "--target",
-        metavar="N",
-        help="number of a target as the report counts them, a pid, or KDAMOND:ID; several: 1,2",
-    )
-    parser.add_argument(
-        "--time",
-        metavar="A,B",
-        help="seconds from the start (5,10; 5,; 500ms,2s) or shares (10%%-20%%; 10%%/2)",
-    )
-    parser.add_argument(
-        "--address", metavar="A,B", help="addresses or sizes (0x7f0000000000+16M; 1G,2G)"
-    )
+    selection.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from perf_damon.analysis.advice import ACTIONS, Advice, advise
 from perf_damon.analysis.select import Selected, select
 from perf_damon.commands import monitoring, start
+from perf_damon.commands.selection import percentage
 from perf_damon.control.system import System
-from perf_damon.errors import EXIT_OK, DataError, Error, UsageError
+from perf_damon.errors import EXIT_OK, Error, UsageError
 from perf_damon.recording import Recording
 from perf_damon.render.advice import advice_data, advice_text, reasons, scheme_text
 from perf_damon.render.summary import loss_lines
@@ -51,7 +51,7 @@ class Options:
         return cls(
             format=args.format,
             actions=actions,
-            risk=_share("--risk", args.risk),
+            risk=percentage("--risk", args.risk) / 100,
             apply=args.apply,
             target=args.target,
             time=args.time,
@@ -62,13 +62,6 @@ class Options:
 def show(recording: Recording, options: Options) -> int:
     """Write what a recording speaks for to standard output, and start it if asked. Raises Error."""
     selected = select(recording, options.target, options.time, options.address)
-    selected = [one for one in selected if one.view.nr_snapshots]
-    if not selected:
-        length = (recording.end_time - recording.start_time) / 1e9
-        raise DataError(
-            f"{recording.path}: no snapshots in the chosen time",
-            f"the recording is {length:.1f} seconds long",
-        )
     operations = _operations(selected)
     if options.actions and not set(options.actions) & set(ACTIONS[operations]):
         given = ",".join(options.actions)
@@ -157,13 +150,3 @@ def request(system: System, selected: Sequence[Selected]) -> monitoring.Request:
         attributes=attributes,
         regions=(),
     )
-
-
-def _share(option: str, text: str) -> float:
-    try:
-        value = float(text.strip().removesuffix("%"))
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 100:
-        raise UsageError(f"{option} {text}: not a percentage", "0 … 100 is")
-    return value / 100

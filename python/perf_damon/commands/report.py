@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 
+from perf_damon.commands import selection
 from perf_damon.terminal import working
 
 USAGE = "perf damon report [<options>] [heatmap | wss | regions | schemes | applied]"
@@ -41,19 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-i", "--input", default="perf.data", metavar="FILE", help="the recording")
     parser.add_argument("--format", choices=FORMATS, default="text", help="text, json or csv")
-    parser.add_argument(
-        "--target",
-        metavar="N",
-        help="number of a target as the report counts them, a pid, or KDAMOND:ID; several: 1,2",
-    )
-    parser.add_argument(
-        "--time",
-        metavar="A,B",
-        help="seconds from the start (5,10; 5,; 500ms,2s) or shares (10%%-20%%; 10%%/2)",
-    )
-    parser.add_argument(
-        "--address", metavar="A,B", help="addresses or sizes (0x7f0000000000+16M; 1G,2G)"
-    )
+    selection.add_options(parser)
     parser.add_argument("--width", type=int, metavar="N", help="columns to draw on")
     parser.add_argument("--height", type=int, metavar="N", help="lines of the heatmap")
     parser.add_argument(

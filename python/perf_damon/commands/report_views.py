@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from perf_damon.analysis.report import Findings, examine, process_atlas
 from perf_damon.analysis.select import Selected, select
 from perf_damon.analysis.survey import PERCENTILES, Survey, survey
 from perf_damon.analysis.wss import threshold
+from perf_damon.commands.selection import percentage
 from perf_damon.errors import EXIT_OK, DataError, UsageError
 from perf_damon.parameters import Scheme
 from perf_damon.recording import Recording
@@ -67,8 +67,8 @@ class Options:
             width=args.width,
             height=args.height,
             cell=args.cell,
-            min_rate=_percent("--min-rate", args.min_rate) if args.min_rate else None,
-            percentiles=tuple(_percent("--percentiles", p) for p in args.percentiles.split(","))
+            min_rate=percentage("--min-rate", args.min_rate) if args.min_rate else None,
+            percentiles=tuple(percentage("--percentiles", p) for p in args.percentiles.split(","))
             if args.percentiles
             else PERCENTILES,
         )
@@ -77,13 +77,6 @@ class Options:
 def show(recording: Recording, options: Options) -> int:
     """Write a report of a recording to standard output."""
     selected = select(recording, options.target, options.time, options.address)
-    if not any(one.view.nr_snapshots for one in selected):
-        length = (recording.end_time - recording.start_time) / 1e9
-        raise DataError(
-            f"{recording.path}: no snapshots in the chosen time",
-            f"the recording is {length:.1f} seconds long",
-        )
-    selected = [one for one in selected if one.view.nr_snapshots]
     report = Report(recording, selected, options)
     if options.format != "text":
         with screen(pager=False) as out:
@@ -264,13 +257,3 @@ class Report:
 
     def _examine(self, one: Selected, width: int, height: int) -> Findings | None:
         return examine(one.view, self.recording.mappings, width, height)
-
-
-def _percent(option: str, text: str) -> float:
-    try:
-        value = float(text.strip().removesuffix("%"))
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 100:
-        raise UsageError(f"{option} {text}: not a percentage", "0 … 100 is")
-    return value

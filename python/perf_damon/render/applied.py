@@ -12,7 +12,7 @@ from perf_damon.analysis.mappings import Atlas
 from perf_damon.analysis.view import BLOCK_ROWS, View
 from perf_damon.recording import Applied, Column
 from perf_damon.render.columns import decimal, fixed, hexadecimal, join, literal, words
-from perf_damon.render.regions import mapping, quote_csv
+from perf_damon.render.regions import age_us, mapping, quote_csv, rate
 from perf_damon.render.text import clean
 
 TEXT_HEAD = (
@@ -59,9 +59,9 @@ def _text(view: View, rows: Applied, actions: Sequence[str | None], atlas: Atlas
             gap,
             decimal(rows.nr_accesses),
             gap,
-            fixed(_rate(view, rows, 1000), 1),
+            fixed(rate(view, rows.nr_accesses, 1000), 1),
             gap,
-            fixed(_age_us(view, rows), 6),
+            fixed(age_us(view, rows.age), 6),
             gap,
             mapping(atlas, rows.start, rows.end, [clean(n) for n in (*atlas.names, "-")]),
             literal("\n", n),
@@ -91,9 +91,9 @@ def _csv(view: View, rows: Applied, actions: Sequence[str | None], atlas: Atlas)
             comma,
             decimal(rows.nr_accesses),
             comma,
-            fixed(_rate(view, rows, 10_000), 4),
+            fixed(rate(view, rows.nr_accesses, 10_000), 4),
             comma,
-            fixed(_age_us(view, rows), 6),
+            fixed(age_us(view, rows.age), 6),
             comma,
             mapping(atlas, rows.start, rows.end, [quote_csv(n) for n in (*atlas.names, "")]),
             literal("\n", n),
@@ -122,9 +122,9 @@ def _json(view: View, rows: Applied, actions: Sequence[str | None], atlas: Atlas
             literal(',"nr_accesses":', n),
             decimal(rows.nr_accesses),
             literal(',"rate":', n),
-            fixed(_rate(view, rows, 10_000), 4),
+            fixed(rate(view, rows.nr_accesses, 10_000), 4),
             literal(',"age_s":', n),
-            fixed(_age_us(view, rows), 6),
+            fixed(age_us(view, rows.age), 6),
             literal(',"mapping":', n),
             mapping(atlas, rows.start, rows.end, [*map(json.dumps, atlas.names), "null"]),
             literal("}\n", n),
@@ -143,13 +143,3 @@ def _time(view: View, rows: Applied) -> Column:
     """Nanoseconds since the start."""
     origin = np.uint64(view.origin)
     return np.maximum(rows.time, origin) - origin
-
-
-def _rate(view: View, rows: Applied, scale: int) -> Column:
-    """The access rate × scale, rounded; never above all samples."""
-    rate = rows.nr_accesses * (scale / view.max_nr_accesses)
-    return np.minimum(np.rint(rate), scale).astype(np.uint64)
-
-
-def _age_us(view: View, rows: Applied) -> Column:
-    return rows.age.astype(np.uint64) * np.uint64(view.interval_ns // 1000)

@@ -32,7 +32,7 @@ def region_texts(view: View, atlas: Atlas, format: str) -> Iterator[str]:
 def _text(view: View, atlas: Atlas, block: Block) -> str:
     n, target = len(block.start), view.target
     gap = literal(" ", n)
-    age = literal("-", n) if block.age is None else fixed(_age_us(view, block), 6)
+    age = literal("-", n) if block.age is None else fixed(age_us(view, block.age), 6)
     return join(
         (
             fixed(_time(view, block) // 1000, 6, 12, blank=True),
@@ -45,7 +45,7 @@ def _text(view: View, atlas: Atlas, block: Block) -> str:
             gap,
             decimal(block.nr_accesses),
             gap,
-            fixed(_rate(view, block, 1000), 1),
+            fixed(rate(view, block.nr_accesses, 1000), 1),
             gap,
             age,
             gap,
@@ -59,7 +59,7 @@ def _csv(view: View, atlas: Atlas, block: Block) -> str:
     n, target = len(block.start), view.target
     comma = literal(",", n)
     pid = "" if target.pid is None else target.pid
-    age = literal("", n) if block.age is None else fixed(_age_us(view, block), 6)
+    age = literal("", n) if block.age is None else fixed(age_us(view, block.age), 6)
     return join(
         (
             decimal(_time(view, block)),
@@ -72,7 +72,7 @@ def _csv(view: View, atlas: Atlas, block: Block) -> str:
             comma,
             decimal(block.nr_accesses),
             comma,
-            fixed(_rate(view, block, 10_000), 4),
+            fixed(rate(view, block.nr_accesses, 10_000), 4),
             comma,
             age,
             comma,
@@ -84,7 +84,7 @@ def _csv(view: View, atlas: Atlas, block: Block) -> str:
 
 def _json(view: View, atlas: Atlas, block: Block) -> str:
     n, target = len(block.start), view.target
-    age = literal("null", n) if block.age is None else fixed(_age_us(view, block), 6)
+    age = literal("null", n) if block.age is None else fixed(age_us(view, block.age), 6)
     head = f',"kdamond":{target.kdamond},"target":{target.id},"pid":{json.dumps(target.pid)}'
     names = [json.dumps(name) for name in atlas.names]
     return join(
@@ -98,7 +98,7 @@ def _json(view: View, atlas: Atlas, block: Block) -> str:
             literal(',"nr_accesses":', n),
             decimal(block.nr_accesses),
             literal(',"rate":', n),
-            fixed(_rate(view, block, 10_000), 4),
+            fixed(rate(view, block.nr_accesses, 10_000), 4),
             literal(',"age_s":', n),
             age,
             literal(',"mapping":', n),
@@ -119,15 +119,15 @@ def _time(view: View, block: Block) -> Column:
     return (view.time[block.first + block.unit] - view.origin).astype(np.uint64)
 
 
-def _rate(view: View, block: Block, scale: int) -> Column:
+def rate(view: View, nr_accesses: Column, scale: int) -> Column:
     """The access rate × scale, rounded; never above all samples."""
-    rate = block.nr_accesses * (scale / view.max_nr_accesses)
-    return np.minimum(np.rint(rate), scale).astype(np.uint64)
+    exact = nr_accesses * (scale / view.max_nr_accesses)
+    return np.minimum(np.rint(exact), scale).astype(np.uint64)
 
 
-def _age_us(view: View, block: Block) -> Column:
-    assert block.age is not None
-    return block.age.astype(np.uint64) * np.uint64(view.interval_ns // 1000)
+def age_us(view: View, age: Column) -> Column:
+    """Microseconds, of aggregation intervals."""
+    return age.astype(np.uint64) * np.uint64(view.interval_ns // 1000)
 
 
 def mapping(atlas: Atlas, start: Column, end: Column, names: list[str]) -> Column:
