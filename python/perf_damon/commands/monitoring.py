@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from perf_damon.commands.describe import describe_attributes, describe_pids
 from perf_damon.control.monitor import Slot
 from perf_damon.control.nodes import (
     Context,
@@ -177,6 +178,19 @@ def attributes_of(running: Context) -> Attributes:
         min_nr_regions=attrs.nr_regions.min,
         max_nr_regions=attrs.nr_regions.max,
     )
+
+
+def describe_slot(system: System, slot: Slot) -> list[str]:
+    """Lines of whom a kdamond monitors, how, and with which schemes."""
+    assert slot.context is not None
+    lines = [
+        f"kdamond {slot.index} (thread {slot.kdamond.pid}) monitors "
+        f"{describe_pids(system, slot.context.pids)}: "
+        f"{describe_attributes(attributes_of(slot.context))}"
+    ]
+    if actions := [scheme.action or "" for scheme in slot.context.schemes or ()]:
+        lines.append(f"  schemes: {', '.join(actions)}; what they do: perf damon schemes")
+    return lines
 
 
 def check_pids(system: System, pids: Sequence[int]) -> None:

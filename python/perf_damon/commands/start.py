@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from perf_damon import signals
 from perf_damon.commands import monitoring, scheme_options
-from perf_damon.commands.describe import describe_attributes, describe_pids
+from perf_damon.commands.describe import describe_pids
 from perf_damon.control import monitor
 from perf_damon.control.system import System
 from perf_damon.errors import EXIT_OK, Error, UsageError
@@ -64,16 +64,8 @@ def start(system: System, wanted: monitoring.Request) -> int:
                 "perf damon record uses it; if it is ours, perf damon tune changes it, and "
                 "perf damon stop ends it",
             )
-    slot = _start(system, wanted)
-    assert slot.context is not None
-    attributes = monitoring.attributes_of(slot.context)
-    say(
-        f"kdamond {slot.index} (thread {slot.kdamond.pid}) monitors "
-        f"{describe_pids(system, slot.context.pids)}: {describe_attributes(attributes)}"
-    )
-    if wanted.schemes:
-        actions = ", ".join(scheme.action or "" for scheme in wanted.schemes)
-        say(f"  schemes: {actions}; what they do: perf damon schemes")
+    for line in monitoring.describe_slot(system, _start(system, wanted)):
+        say(line)
     say("  record it:  perf damon record, or perf record -e damon:damon_aggregated -a -d")
     say("  end it:     perf damon stop")
     return EXIT_OK

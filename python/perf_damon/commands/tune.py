@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from perf_damon.commands import monitoring, scheme_options
-from perf_damon.commands.describe import describe_attributes, describe_pids
 from perf_damon.control import monitor
 from perf_damon.control import tune as tuning
 from perf_damon.control.nodes import Context, Region, Scheme, Target
@@ -78,16 +77,8 @@ def tune(system: System, args: argparse.Namespace) -> int:
     slot = _choose(system, args.kdamond)
     assert slot.context is not None
     change = plan(system, slot.context, args)
-    slot = tuning.tune(system, slot, change)
-    assert slot.context is not None
-    attributes = monitoring.attributes_of(slot.context)
-    say(
-        f"kdamond {slot.index} (thread {slot.kdamond.pid}) monitors "
-        f"{describe_pids(system, slot.context.pids)}: {describe_attributes(attributes)}"
-    )
-    actions = [scheme.action or "" for scheme in slot.context.schemes or ()]
-    if actions:
-        say(f"  schemes: {', '.join(actions)}; what they do: perf damon schemes")
+    for line in monitoring.describe_slot(system, tuning.tune(system, slot, change)):
+        say(line)
     return EXIT_OK
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,7 +17,7 @@ _TYPE = np.uint64(0xFFFFFFFF)
 _WORD_SHIFT = np.uint64(51)
 
 
-class SampleCollector:
+class SampleCollector(ABC):
     """Takes blocks, picks one event's samples out of them, and keeps their fields."""
 
     def __init__(
@@ -64,9 +65,9 @@ class SampleCollector:
         """All that was kept, in the order of the file."""
         return {name: column[: self._count] for name, column in self._columns.items()}
 
+    @abstractmethod
     def _kept(self, head: np.ndarray, raw: np.ndarray, first: int) -> None:
         """Rows `first` … of the columns were filled from these; for what is no plain column."""
-        raise NotImplementedError
 
     def take(self, block: Block) -> None:
         """Keep the block's samples of the event."""
