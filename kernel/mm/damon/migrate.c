@@ -13,12 +13,12 @@
 #include <linux/gfp.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
-#include <linux/nodemask.h>
 #include <linux/sched/mm.h>
 #include <linux/vmstat.h>
 
 #include "../internal.h"
 #include "actions.h"
+#include "schemes.h"
 
 /* Where a folio shall be; NUMA_NO_NODE where the scheme names no such place. */
 static int destination(const struct damos *s, struct folio *folio)
@@ -44,11 +44,6 @@ static int destination(const struct damos *s, struct folio *folio)
 	return nid;
 }
 
-static bool has_memory(int nid)
-{
-	return nid >= 0 && nid < MAX_NUMNODES && node_state(nid, N_MEMORY);
-}
-
 /**
  * damon_migrate_isolate() - take a folio that is to be moved off its LRU list
  * @s:		the scheme
@@ -61,7 +56,7 @@ bool damon_migrate_isolate(const struct damos *s, struct folio *folio)
 {
 	int nid = destination(s, folio);
 
-	if (!has_memory(nid) || nid == folio_nid(folio) || !folio_isolate_lru(folio))
+	if (!damos_node_has_memory(nid) || nid == folio_nid(folio) || !folio_isolate_lru(folio))
 		return false;
 	node_stat_add_folio(folio, NR_ISOLATED_ANON + folio_is_file_lru(folio));
 	return true;
@@ -107,7 +102,7 @@ unsigned long damon_migrate_folios(const struct damos *s, struct list_head *foli
 			if (folio == first || destination(s, folio) == nid)
 				list_move_tail(&folio->lru, &same);
 		}
-		if (has_memory(nid))
+		if (damos_node_has_memory(nid))
 			nr += move_to(nid, &same);
 		putback_movable_pages(&same);
 	}

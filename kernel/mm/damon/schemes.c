@@ -13,7 +13,6 @@
 
 #include <linux/damon.h>
 #include <linux/mm.h>
-#include <linux/nodemask.h>
 #include <linux/slab.h>
 
 #include "schemes.h"
@@ -85,11 +84,6 @@ static bool pattern_is_sound(const struct damos_access_pattern *pattern)
 	       pattern->min_age_region <= pattern->max_age_region;
 }
 
-static bool has_memory(unsigned int nid)
-{
-	return nid < MAX_NUMNODES && node_state(nid, N_MEMORY);
-}
-
 static bool dests_are_sound(const struct damos *s)
 {
 	const struct damos_migrate_dests *dests = &s->migrate_dests;
@@ -99,9 +93,9 @@ static bool dests_are_sound(const struct damos *s)
 	if (s->action != DAMOS_MIGRATE_HOT && s->action != DAMOS_MIGRATE_COLD)
 		return true;
 	if (!dests->nr_dests)
-		return has_memory(s->target_nid);
+		return damos_node_has_memory(s->target_nid);
 	for (i = 0; i < dests->nr_dests; i++) {
-		if (!has_memory(dests->node_id_arr[i]))
+		if (!damos_node_has_memory(dests->node_id_arr[i]))
 			return false;
 		weights += dests->weight_arr[i];
 	}

@@ -5,6 +5,7 @@
 
 #include <linux/damon.h>
 #include <linux/math64.h>
+#include <linux/nodemask.h>
 #include <linux/overflow.h>
 
 struct folio;
@@ -80,6 +81,12 @@ bool damos_folio_passes(struct damos *s, struct folio *folio);
 static inline bool damos_all_pages_pass(const struct damos *s)
 {
 	return s->core_passed || list_empty(&s->ops_filters);
+}
+
+/* Whether memory can be moved to a node, of which users give any number. */
+static inline bool damos_node_has_memory(int nid)
+{
+	return nid >= 0 && nid < MAX_NUMNODES && node_state(nid, N_MEMORY);
 }
 
 #endif /* _MM_DAMON_SCHEMES_H */

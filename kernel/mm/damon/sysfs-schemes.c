@@ -343,17 +343,12 @@ int damon_sysfs_read_quota_goals(struct damon_ctx *ctx, struct kobject *schemes)
 	return 0;
 }
 
-static size_t damon_sysfs_count_schemes(struct damon_ctx *ctx)
-{
-	return list_count_nodes(&ctx->schemes);
-}
-
 static int damon_sysfs_check_quota_goals(struct damon_ctx *dst, struct damon_ctx *src)
 {
 	struct damos *s;
 	int err;
 
-	if (damon_sysfs_count_schemes(dst) != damon_sysfs_count_schemes(src))
+	if (list_count_nodes(&dst->schemes) != list_count_nodes(&src->schemes))
 		return -EINVAL;
 	damon_for_each_scheme(s, src) {
 		err = damos_check_goals(&s->quota);
