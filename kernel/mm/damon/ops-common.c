@@ -21,16 +21,6 @@
 
 #include "ops-common.h"
 
-/* A page-table entry on any level, locked. */
-struct entry {
-	struct folio *folio;	/* NULL for what is no ordinary memory */
-	unsigned long start;	/* what it maps */
-	unsigned long size;
-	pmd_t *pmd;
-	pte_t *pte;		/* NULL for an entry of the PMD level */
-	spinlock_t *ptl;	/* of @pmd, or of @pte */
-};
-
 static pmd_t *find_pmd(struct mm_struct *mm, unsigned long addr)
 {
 	pgd_t *pgd = pgd_offset(mm, addr);
@@ -47,50 +37,6 @@ static pmd_t *find_pmd(struct mm_struct *mm, unsigned long addr)
 	if (pud_none(*pud) || pud_leaf(*pud) || unlikely(pud_bad(*pud)))
 		return NULL;
 	return pmd_offset(pud, addr);
-}
-
-/* Find and lock the entry that maps an address; false where nothing does. */
-static bool lock_entry(struct vm_area_struct *vma, unsigned long addr,
-		       struct entry *entry)
-{
-	pte_t pte;
-
-	entry->pmd = find_pmd(vma->vm_mm, addr);
-	if (!entry->pmd || pmd_none(*entry->pmd))
-		return false;
-	entry->ptl = pmd_trans_huge_lock(entry->pmd, vma);
-	if (entry->ptl) {
-		entry->pte = NULL;
-		entry->start = addr & HPAGE_PMD_MASK;
-		entry->size = HPAGE_PMD_SIZE;
-		if (pmd_present(*entry->pmd)) {
-			entry->folio = vm_normal_folio_pmd(vma, entry->start,
-							   *entry->pmd);
-			return true;
-		}
-		spin_unlock(entry->ptl);
-		return false;
-	}
-	entry->pte = pte_offset_map_lock(vma->vm_mm, entry->pmd, addr, &entry->ptl);
-	if (!entry->pte)
-		return false;
-	pte = ptep_get(entry->pte);
-	if (!pte_present(pte)) {
-		pte_unmap_unlock(entry->pte, entry->ptl);
-		return false;
-	}
-	entry->start = addr & PAGE_MASK;
-	entry->size = PAGE_SIZE;
-	entry->folio = vm_normal_folio(vma, entry->start, pte);
-	return true;
-}
-
-static void unlock_entry(struct entry *entry)
-{
-	if (entry->pte)
-		pte_unmap_unlock(entry->pte, entry->ptl);
-	else
-		spin_unlock(entry->ptl);
 }
 
 /* Whether the folio, or a secondary MMU, tells of an access. */
@@ -143,110 +89,166 @@ static pte_t *lock_huge_entry(struct vm_area_struct *vma, unsigned long addr,
 	return NULL;
 }
 
-static void unlock_huge_entry(struct vm_area_struct *vma, spinlock_t *ptl)
-{
-	spin_unlock(ptl);
-	hugetlb_vma_unlock_read(vma);
-}
-
-static bool huge_young(struct vm_area_struct *vma, unsigned long addr)
-{
-	struct mm_struct *mm = vma->vm_mm;
-	spinlock_t *ptl;	/* of *ptep */
-	pte_t *ptep, pte;
-	bool young;
-
-	addr &= huge_page_mask(hstate_vma(vma));
-	ptep = lock_huge_entry(vma, addr, &ptl);
-	if (!ptep)
-		return false;
-	pte = huge_ptep_get(mm, addr, ptep);
-	young = pte_young(pte) || seen_otherwise(mm, pfn_folio(pte_pfn(pte)), addr);
-	unlock_huge_entry(vma, ptl);
-	return young;
-}
-
-static void huge_mkold(struct vm_area_struct *vma, unsigned long addr)
+/* A page of hugetlb's, at @addr. */
+static void sample_hugetlb(struct vm_area_struct *vma, unsigned long addr,
+			   const struct damon_probes *done,
+			   const struct damon_probes *next)
 {
 	unsigned long size = huge_page_size(hstate_vma(vma));
 	struct mm_struct *mm = vma->vm_mm;
+	struct folio *folio;
 	spinlock_t *ptl;	/* of *ptep */
 	pte_t *ptep, pte;
 	bool young;
 
-	addr &= huge_page_mask(hstate_vma(vma));
+	addr = ALIGN_DOWN(addr, size);
 	ptep = lock_huge_entry(vma, addr, &ptl);
 	if (!ptep)
 		return;
 	pte = huge_ptep_get(mm, addr, ptep);
+	folio = pfn_folio(pte_pfn(pte));
 	young = pte_young(pte);
-	if (young) {
-		/* Taken out meanwhile, so that no dirty bit gets lost. */
-		pte = huge_ptep_modify_prot_start(vma, addr, ptep);
-		huge_ptep_modify_prot_commit(vma, addr, ptep, pte, pte_mkold(pte));
+	if (done->nr && (young || seen_otherwise(mm, folio, addr)))
+		damon_set_states(done, DAMON_PROBE_ACCESSED);
+	if (next->nr) {
+		if (young) {
+			/* Taken out meanwhile, so that no dirty bit gets lost. */
+			pte = huge_ptep_modify_prot_start(vma, addr, ptep);
+			huge_ptep_modify_prot_commit(vma, addr, ptep, pte,
+						     pte_mkold(pte));
+		}
+		young |= clear_young_elsewhere(mm, addr, addr + size);
+		mark_idle(folio, young);
 	}
-	young |= clear_young_elsewhere(mm, addr, addr + size);
-	mark_idle(pfn_folio(pte_pfn(pte)), young);
-	unlock_huge_entry(vma, ptl);
+	spin_unlock(ptl);
+	hugetlb_vma_unlock_read(vma);
 }
 #else
-static bool huge_young(struct vm_area_struct *vma, unsigned long addr)
-{
-	return false;
-}
-
-static void huge_mkold(struct vm_area_struct *vma, unsigned long addr)
+static void sample_hugetlb(struct vm_area_struct *vma, unsigned long addr,
+			   const struct damon_probes *done,
+			   const struct damon_probes *next)
 {
 }
 #endif
 
-/**
- * damon_vma_young() - whether a page was accessed since damon_vma_mkold()
- * @vma:	the mapping
- * @addr:	an address in it
- *
- * Call with mmap_lock held for reading.  Memory that is not there, swapped out
- * for example, is not accessed.
- */
-bool damon_vma_young(struct vm_area_struct *vma, unsigned long addr)
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+/* A huge page, or what else a locked entry of the PMD level is for. */
+static void sample_pmd(struct vm_area_struct *vma, unsigned long addr, pmd_t *pmdp,
+		       const struct damon_probes *done, const struct damon_probes *next)
 {
-	struct entry entry;
+	struct folio *folio;
 	bool young;
 
-	if (is_vm_hugetlb_page(vma))
-		return huge_young(vma, addr);
-	if (!lock_entry(vma, addr, &entry))
+	if (!pmd_present(*pmdp))
+		return;
+	addr &= HPAGE_PMD_MASK;
+	folio = vm_normal_folio_pmd(vma, addr, *pmdp);
+	if (done->nr && (pmd_young(*pmdp) || seen_otherwise(vma->vm_mm, folio, addr)))
+		damon_set_states(done, DAMON_PROBE_ACCESSED);
+	if (!next->nr)
+		return;
+	young = pmdp_test_and_clear_young(vma, addr, pmdp);
+	young |= clear_young_elsewhere(vma->vm_mm, addr, addr + HPAGE_PMD_SIZE);
+	mark_idle(folio, young);
+}
+#else
+static void sample_pmd(struct vm_area_struct *vma, unsigned long addr, pmd_t *pmdp,
+		       const struct damon_probes *done, const struct damon_probes *next)
+{
+}
+#endif
+
+static bool pte_accessed(struct vm_area_struct *vma, unsigned long addr, pte_t pte)
+{
+	if (!pte_present(pte))
 		return false;
-	young = entry.pte ? pte_young(ptep_get(entry.pte)) : pmd_young(*entry.pmd);
-	young = young || seen_otherwise(vma->vm_mm, entry.folio, addr);
-	unlock_entry(&entry);
-	return young;
+	return pte_young(pte) ||
+	       seen_otherwise(vma->vm_mm, vm_normal_folio(vma, addr, pte), addr);
+}
+
+static void mkold_pte(struct vm_area_struct *vma, unsigned long addr, pte_t *ptep)
+{
+	pte_t pte = ptep_get(ptep);
+	bool young;
+
+	if (!pte_present(pte))
+		return;
+	young = ptep_test_and_clear_young(vma, addr, ptep);
+	young |= clear_young_elsewhere(vma->vm_mm, addr, addr + PAGE_SIZE);
+	mark_idle(vm_normal_folio(vma, addr, pte), young);
+}
+
+/* @first is the locked entry of @addr. */
+static void sample_ptes(struct vm_area_struct *vma, unsigned long addr, pte_t *first,
+			const struct damon_probes *done, const struct damon_probes *next)
+{
+	pte_t *table = first - pte_index(addr);
+	unsigned int i;
+
+	for (i = 0; i < done->nr; i++) {
+		addr = done->probe[i].addr & PAGE_MASK;
+		if (pte_accessed(vma, addr, ptep_get(table + pte_index(addr))))
+			done->probe[i].state = DAMON_PROBE_ACCESSED;
+	}
+	/* Only now: a large folio may have probes of both. */
+	for (i = 0; i < next->nr; i++) {
+		addr = next->probe[i].addr & PAGE_MASK;
+		mkold_pte(vma, addr, table + pte_index(addr));
+	}
 }
 
 /**
- * damon_vma_mkold() - make ready to see an access of a page
+ * damon_vma_table_end() - how far one call of damon_vma_sample() can reach
  * @vma:	the mapping
  * @addr:	an address in it
  *
- * Call with mmap_lock held for reading.
+ * Return: the end of what is mapped by the same page table as @addr, or by the
+ * same huge page.
  */
-void damon_vma_mkold(struct vm_area_struct *vma, unsigned long addr)
+unsigned long damon_vma_table_end(struct vm_area_struct *vma, unsigned long addr)
 {
-	struct entry entry;
-	bool young = false;
+	unsigned long size = PMD_SIZE;
 
+	if (is_vm_hugetlb_page(vma))
+		size = huge_page_size(hstate_vma(vma));
+	return min(ALIGN_DOWN(addr, size) + size, vma->vm_end);
+}
+
+/**
+ * damon_vma_sample() - see whether pages were accessed, and make others ready
+ * @vma:	the mapping
+ * @addr:	an address in it; no probe is at, or after, damon_vma_table_end()
+ * @done:	probes that were @next before: their states are set
+ * @next:	probes that shall see accesses from now on
+ *
+ * Call with mmap_lock held for reading.  Memory that is not there, swapped out
+ * for example, is not accessed.  The page table is locked once for all probes:
+ * there are few for each of its entries.
+ */
+void damon_vma_sample(struct vm_area_struct *vma, unsigned long addr,
+		      const struct damon_probes *done, const struct damon_probes *next)
+{
+	spinlock_t *ptl;	/* of the page table, or of @pmd */
+	pmd_t *pmd;
+	pte_t *pte;
+
+	damon_set_states(done, DAMON_PROBE_IDLE);
 	if (is_vm_hugetlb_page(vma)) {
-		huge_mkold(vma, addr);
+		sample_hugetlb(vma, addr, done, next);
 		return;
 	}
-	if (!lock_entry(vma, addr, &entry))
+	pmd = find_pmd(vma->vm_mm, addr);
+	if (!pmd || pmd_none(pmdp_get_lockless(pmd)))
 		return;
-	if (entry.pte)
-		young = ptep_test_and_clear_young(vma, entry.start, entry.pte);
-	else if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
-		young = pmdp_test_and_clear_young(vma, entry.start, entry.pmd);
-	young |= clear_young_elsewhere(vma->vm_mm, entry.start,
-				       entry.start + entry.size);
-	mark_idle(entry.folio, young);
-	unlock_entry(&entry);
+	ptl = pmd_trans_huge_lock(pmd, vma);
+	if (ptl) {
+		sample_pmd(vma, addr, pmd, done, next);
+		spin_unlock(ptl);
+		return;
+	}
+	pte = pte_offset_map_lock(vma->vm_mm, pmd, addr, &ptl);
+	if (!pte)
+		return;
+	sample_ptes(vma, addr, pte, done, next);
+	pte_unmap_unlock(pte, ptl);
 }

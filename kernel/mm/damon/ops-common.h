@@ -3,10 +3,21 @@
 #ifndef _MM_DAMON_OPS_COMMON_H
 #define _MM_DAMON_OPS_COMMON_H
 
+#include <linux/damon.h>
 #include <linux/mm.h>
 
-bool damon_vma_young(struct vm_area_struct *vma, unsigned long addr);
-void damon_vma_mkold(struct vm_area_struct *vma, unsigned long addr);
+static inline void damon_set_states(const struct damon_probes *probes,
+				    enum damon_probe_state state)
+{
+	unsigned int i;
+
+	for (i = 0; i < probes->nr; i++)
+		probes->probe[i].state = state;
+}
+
+unsigned long damon_vma_table_end(struct vm_area_struct *vma, unsigned long addr);
+void damon_vma_sample(struct vm_area_struct *vma, unsigned long addr,
+		      const struct damon_probes *done, const struct damon_probes *next);
 
 /* folios.c */
 struct folio *damon_get_folio(unsigned long pfn);

@@ -608,9 +608,11 @@ static unsigned long address_in_slot(const struct damon_region *r,
 				     unsigned int slot, unsigned int shift,
 				     struct rnd_state *random)
 {
-	unsigned long start = slot_start(r, slot, shift);
-	unsigned long units = (slot_start(r, slot + 1, shift) - start) >> shift;
+	unsigned long start = slot_start(r, slot, shift), units;
 
+	if (r->nr_slots < DAMON_NR_SLOTS)
+		return start;
+	units = (slot_start(r, slot + 1, shift) - start) >> shift;
 	if (units < 2)
 		return start;
 	units = mul_u64_u32_shr(units, prandom_u32_state(random), 32);

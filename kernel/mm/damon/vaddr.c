@@ -3,7 +3,7 @@
  * Virtual address spaces of processes.
  *
  * A target's probes are in order of address, and are served in one go, with one
- * hold of mmap_lock and, most of the time, one look-up a mapping.
+ * hold of mmap_lock and, most of the time, one look-up a mapping and a page table.
  */
 
 #include <linux/damon.h>
@@ -21,6 +21,9 @@
 /* Look that often, by probes, whether somebody waits for the lock or the CPU. */
 #define PROBES_PER_HOLD		64
 
+/* Mappings to go on by, one after the other, before searching. */
+#define STEPS_TO_VMA		2
+
 /*
  * A process has code and heap, then mapped files and memory, then the stack: the
  * two largest gaps are between these.  There may be others that are large.
@@ -34,9 +37,10 @@
 /* A walk over mappings, from low addresses to high ones. */
 struct va_walk {
 	struct mm_struct *mm;
+	struct vma_iterator vmi;
 	struct vm_area_struct *vma;	/* the one at the address, or after it */
 	bool valid;			/* @vma has been looked up */
-	unsigned int served;
+	unsigned int served;		/* probes in this hold of the lock */
 };
 
 /**
@@ -82,8 +86,17 @@ void damon_va_put_mm(struct mm_struct *mm)
 
 static struct vm_area_struct *vma_at(struct va_walk *walk, unsigned long addr)
 {
+	unsigned int i;
+
+	/* The next one is close by; to search for one far away costs more. */
+	for (i = 0; walk->valid && i < STEPS_TO_VMA; i++) {
+		if (!walk->vma || addr < walk->vma->vm_end)
+			break;
+		walk->vma = vma_next(&walk->vmi);
+	}
 	if (!walk->valid || (walk->vma && addr >= walk->vma->vm_end)) {
-		walk->vma = find_vma(walk->mm, addr);
+		vma_iter_init(&walk->vmi, walk->mm, addr);
+		walk->vma = vma_find(&walk->vmi, ULONG_MAX);
 		walk->valid = true;
 	}
 	if (!walk->vma || addr < walk->vma->vm_start)
@@ -93,14 +106,54 @@ static struct vm_area_struct *vma_at(struct va_walk *walk, unsigned long addr)
 
 static void give_way(struct va_walk *walk)
 {
-	if (++walk->served % PROBES_PER_HOLD)
+	if (walk->served < PROBES_PER_HOLD)
 		return;
+	walk->served = 0;
 	if (!need_resched() && !mmap_lock_is_contended(walk->mm))
 		return;
 	mmap_read_unlock(walk->mm);
 	cond_resched();
 	mmap_read_lock(walk->mm);
 	walk->valid = false;
+}
+
+/* Take those before an address off the front. */
+static struct damon_probes take_before(struct damon_probes *probes, unsigned long end)
+{
+	struct damon_probes taken = { .probe = probes->probe };
+
+	while (taken.nr < probes->nr && taken.probe[taken.nr].addr < end)
+		taken.nr++;
+	probes->probe += taken.nr;
+	probes->nr -= taken.nr;
+	return taken;
+}
+
+static unsigned long first_addr(const struct damon_probes *probes)
+{
+	return probes->nr ? probes->probe[0].addr : ULONG_MAX;
+}
+
+/* Serve the first of both, with what the same page table has the answers to. */
+static void serve_some(struct va_walk *walk, struct damon_probes *done,
+		       struct damon_probes *next)
+{
+	unsigned long addr = min(first_addr(done), first_addr(next));
+	struct vm_area_struct *vma = vma_at(walk, addr);
+	struct damon_probes looked_at, made_ready;
+	unsigned long end = ULONG_MAX;
+
+	if (vma)
+		end = damon_vma_table_end(vma, addr);
+	else if (walk->vma)
+		end = walk->vma->vm_start;
+	looked_at = take_before(done, end);
+	made_ready = take_before(next, end);
+	if (vma)
+		damon_vma_sample(vma, addr, &looked_at, &made_ready);
+	else
+		damon_set_states(&looked_at, DAMON_PROBE_IDLE);
+	walk->served += looked_at.nr + made_ready.nr;
 }
 
 /*
@@ -122,30 +175,16 @@ static bool is_unreaped(const struct damon_target *t)
 static bool va_sample(struct damon_ctx *ctx, struct damon_target *t,
 		      struct damon_probes *done, struct damon_probes *next)
 {
+	struct damon_probes to_look_at = *done, to_make_ready = *next;
 	struct va_walk walk = { .mm = damon_va_get_mm(t) };
-	struct vm_area_struct *vma;
-	unsigned int i;
 
 	if (!walk.mm) {
-		for (i = 0; i < done->nr; i++)
-			done->probe[i].state = DAMON_PROBE_IDLE;
+		damon_set_states(done, DAMON_PROBE_IDLE);
 		return is_unreaped(t);
 	}
 	mmap_read_lock(walk.mm);
-	for (i = 0; i < done->nr; i++) {
-		struct damon_probe *probe = &done->probe[i];
-
-		vma = vma_at(&walk, probe->addr);
-		probe->state = vma && damon_vma_young(vma, probe->addr) ?
-			       DAMON_PROBE_ACCESSED : DAMON_PROBE_IDLE;
-		give_way(&walk);
-	}
-	/* Only now: a huge page may have probes of both. */
-	walk.valid = false;
-	for (i = 0; i < next->nr; i++) {
-		vma = vma_at(&walk, next->probe[i].addr);
-		if (vma)
-			damon_vma_mkold(vma, next->probe[i].addr);
+	while (to_look_at.nr || to_make_ready.nr) {
+		serve_some(&walk, &to_look_at, &to_make_ready);
 		give_way(&walk);
 	}
 	mmap_read_unlock(walk.mm);
