@@ -265,7 +265,7 @@ struct damon_ctx {
 	struct task_struct *kdamond;
 	spinlock_t kdamond_lock;	/* for kdamond and calls */
 
-/* private: the kdamond's, and core.c's */
+/* private: the kdamond's, core.c's and monitor.c's */
 	struct list_head calls;
 	struct damos_walk_control *walk;
 	struct list_head group;

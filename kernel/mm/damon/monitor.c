@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Monitoring: what a kdamond does for a context when one of its intervals ends.
+ *
+ * Time is counted in samples: an aggregation interval is so many of them, and so
+ * is the time between two looks for changed mappings.
+ */
+
+#include <linux/damon.h>
+#include <linux/slab.h>
+
+#include "monitor.h"
+#include "regions.h"
+#include "schemes.h"
+#include "targets.h"
+
+#include <trace/events/damon.h>
+
+static unsigned long target_size(struct damon_target *t)
+{
+	unsigned long sz = 0;
+	struct damon_region *r;
+
+	damon_for_each_region(r, t)
+		sz += damon_sz_region(r);
+	return sz;
+}
+
+static unsigned int ctx_nr_regions(struct damon_ctx *ctx)
+{
+	unsigned int nr = 0;
+	struct damon_target *t;
+
+	damon_for_each_target(t, ctx)
+		nr += t->nr_regions;
+	return nr;
+}
+
+static struct damon_rules ctx_rules(struct damon_ctx *ctx)
+{
+	struct damon_rules rules = {
+		.max_nr_accesses = damon_max_nr_accesses(&ctx->attrs),
+		.max_nr_regions = ctx->attrs.max_nr_regions,
+		.shift = damon_region_shift(ctx),
+	};
+	struct damon_target *t;
+
+	damon_for_each_target(t, ctx)
+		rules.max_sz += target_size(t) / ctx->attrs.min_nr_regions;
+	rules.max_sz = max(rules.max_sz, 1UL << rules.shift);
+	return rules;
+}
+
+/*
+ * Cut what is larger than it may be, from ctx->scratch into the target: the last
+ * step of making its regions.
+ */
+static void put_regions(struct damon_ctx *ctx, struct damon_target *t,
+			unsigned int nr, const struct damon_rules *rules)
+{
+	unsigned long wanted = nr;
+	unsigned int i, room;
+
+	for (i = 0; i < nr && wanted < rules->max_nr_regions; i++)
+		wanted += (damon_sz_region(&ctx->scratch[i]) - 1) / rules->max_sz;
+	room = min_t(unsigned long, wanted, rules->max_nr_regions);
+	room = max(room, nr);
+	if (damon_reserve_regions(&t->regions, &t->room, 0, room))
+		room = t->room;
+	if (room < nr) {
+		swap(t->regions, ctx->scratch);
+		swap(t->room, ctx->scratch_room);
+		t->nr_regions = nr;
+		return;
+	}
+	t->nr_regions = damon_split_large(ctx->scratch, nr, t->regions, room, rules);
+}
+
+/* The target's regions of the interval that has ended, into ctx->scratch. */
+static unsigned int make_regions(struct damon_ctx *ctx, struct damon_target *t,
+				 const struct damon_rules *rules)
+{
+	unsigned int nr = t->nr_regions;
+	unsigned int room = damon_parts_wanted(t->regions, nr);
+
+	/* More than the bound for a moment only: most parts merge at once. */
+	room = max(min(room / 2, rules->max_nr_regions) * 2, nr);
+	if (damon_reserve_regions(&ctx->scratch, &ctx->scratch_room, 0, room))
+		room = ctx->scratch_room;
+	if (room < nr)
+		return 0;
+	nr = damon_cut_regions(t->regions, nr, ctx->scratch, room, rules);
+	nr = damon_merge_regions(ctx->scratch, nr, rules);
+	return damon_limit_regions(ctx->scratch, nr, rules);
+}
+
+static void report_regions(unsigned int target_id, const struct damon_region *regions,
+			   unsigned int nr)
+{
+	unsigned int i;
+
+	if (!trace_damon_aggregated_enabled())
+		return;
+	for (i = 0; i < nr; i++)
+		trace_damon_aggregated(target_id, &regions[i], nr);
+}
+
+/* What the targets have of regions, before any of them changes. */
+struct holdings {
+	unsigned int nr_regions;
+	unsigned int nr_targets;
+};
+
+static struct holdings count_holdings(struct damon_ctx *ctx)
+{
+	struct holdings all = { .nr_regions = ctx_nr_regions(ctx) };
+	struct damon_target *t;
+
+	damon_for_each_target(t, ctx)
+		all.nr_targets += t->nr_regions > 0;
+	return all;
+}
+
+/* How many regions a target may have, so that all together keep the bound. */
+static unsigned int share_of_bound(const struct damon_ctx *ctx,
+				   const struct damon_target *t,
+				   const struct holdings *all)
+{
+	unsigned int bound = ctx->attrs.max_nr_regions;
+
+	if (all->nr_regions <= bound)
+		return t->nr_regions + (bound - all->nr_regions) / max(all->nr_targets, 1U);
+	return max(div_u64((u64)t->nr_regions * bound, all->nr_regions), 1ULL);
+}
+
+/* The end of an aggregation interval. */
+static void aggregate(struct damon_ctx *ctx)
+{
+	struct holdings all = count_holdings(ctx);
+	struct damon_rules rules = ctx_rules(ctx);
+	unsigned int id = 0;
+	struct damon_target *t;
+	u64 accesses = 0, sz = 0;
+
+	damon_for_each_target(t, ctx) {
+		unsigned int i, nr;
+
+		rules.max_nr_regions = share_of_bound(ctx, t, &all);
+		nr = make_regions(ctx, t, &rules);
+		report_regions(id++, ctx->scratch, nr);
+		for (i = 0; i < nr; i++) {
+			u64 units = damon_sz_region(&ctx->scratch[i]) >> rules.shift;
+
+			sz += units;
+			accesses += units * ctx->scratch[i].nr_accesses;
+		}
+		if (nr)
+			put_regions(ctx, t, nr, &rules);
+	}
+	ctx->tuned_bp += mul_u64_u64_div_u64(accesses, 10000,
+					     max(sz, 1ULL) * rules.max_nr_accesses);
+	ctx->tuned_aggrs++;
+}
+
+/*
+ * Look more often where more than wanted is accessed, less often where less is:
+ * rates near their limits tell regions apart badly.
+ */
+static void tune_intervals(struct damon_ctx *ctx)
+{
+	const struct damon_intervals_goal *goal = &ctx->attrs.intervals_goal;
+	unsigned long samples = damon_max_nr_accesses(&ctx->attrs);
+	struct damon_attrs attrs = ctx->attrs;
+	u64 seen, sample;
+
+	if (!goal->access_bp || ctx->tuned_aggrs < goal->aggrs)
+		return;
+	seen = div64_u64(ctx->tuned_bp, ctx->tuned_aggrs);
+	sample = max(attrs.sample_interval, 1UL);
+	/* At most twice or half at a time, so that a burst does not throw it off. */
+	if (seen * 2 <= goal->access_bp)
+		sample *= 2;
+	else if (seen >= goal->access_bp * 2)
+		sample = DIV_ROUND_UP_ULL(sample, 2);
+	else
+		sample = mul_u64_u64_div_u64(sample, goal->access_bp, seen);
+	sample = clamp(sample, goal->min_sample_us, goal->max_sample_us);
+	attrs.sample_interval = sample;
+	attrs.aggr_interval = min(sample * samples, (u64)(KTIME_MAX / NSEC_PER_USEC));
+	damon_set_attrs(ctx, &attrs);
+	trace_damon_monitor_intervals_tune(sample);
+}
+
+/* Have every edge where a region may have one: users give any numbers. */
+static void align_regions(struct damon_target *t, unsigned int shift)
+{
+	unsigned long end = 0;
+	struct damon_region *r;
+	unsigned int nr = 0;
+
+	damon_for_each_region(r, t) {
+		struct damon_addr_range ar = {
+			.start = max(round_down(r->ar.start, 1UL << shift), end),
+			/* The last page of all addresses is out of reach. */
+			.end = round_up(min(r->ar.end, round_down(ULONG_MAX, 1UL << shift)),
+					1UL << shift),
+		};
+
+		if (ar.start >= ar.end)
+			continue;
+		t->regions[nr] = *r;
+		t->regions[nr++].ar = ar;
+		end = ar.end;
+	}
+	t->nr_regions = nr;
+}
+
+/* Keep the bounds on regions where mappings, targets or attributes have changed. */
+static void bound_regions(struct damon_ctx *ctx)
+{
+	struct holdings all = count_holdings(ctx);
+	struct damon_rules rules = ctx_rules(ctx);
+	struct damon_target *t;
+
+	damon_for_each_target(t, ctx) {
+		unsigned int nr = t->nr_regions;
+
+		rules.max_nr_regions = share_of_bound(ctx, t, &all);
+		if (!nr || damon_reserve_regions(&ctx->scratch, &ctx->scratch_room,
+						 0, nr))
+			continue;
+		memcpy(ctx->scratch, t->regions, nr * sizeof(*t->regions));
+		nr = damon_limit_regions(ctx->scratch, nr, &rules);
+		put_regions(ctx, t, nr, &rules);
+	}
+}
+
+/* Take the samples that are due, and make ready for the next ones. */
+static void sample_targets(struct damon_ctx *ctx, bool choose)
+{
+	unsigned int shift = damon_region_shift(ctx);
+	bool any = false;
+	struct damon_target *t;
+
+	damon_for_each_target(t, ctx) {
+		struct damon_probes *next = &t->probes[ctx->next_probes];
+		struct damon_probes *done = &t->probes[!ctx->next_probes];
+
+		if (t->gone)
+			continue;
+		next->nr = 0;
+		if (choose)
+			damon_choose_probes(t->regions, t->nr_regions, next, shift,
+					    &ctx->random);
+		if (!ctx->ops.sample(ctx, t, done, next)) {
+			t->gone = true;
+			t->nr_regions = 0;
+			next->nr = 0;
+			done->nr = 0;
+			continue;
+		}
+		any = true;
+		damon_note_probes(t->regions, done);
+	}
+	ctx->next_probes = !ctx->next_probes;
+	ctx->active = any;
+}
+
+/* The begin of an aggregation interval, with its first samples. */
+static void begin_interval(struct damon_ctx *ctx)
+{
+	unsigned long probes = min_t(unsigned long, DAMON_PROBE_BUDGET,
+				     ctx->attrs.max_nr_regions);
+	unsigned int nr = ctx_nr_regions(ctx), spare = 0;
+	struct damon_rules rules = ctx_rules(ctx);
+	struct damon_target *t;
+	unsigned long total = 0;
+
+	if (nr < probes)
+		spare = probes - nr;
+	damon_for_each_target(t, ctx)
+		total += target_size(t) >> rules.shift;
+	spare = min_t(unsigned long, spare,
+		      damon_bytes(ctx, total << rules.shift) / DAMON_PROBE_SZ);
+	damon_for_each_target(t, ctx) {
+		unsigned long sz = target_size(t) >> rules.shift;
+		unsigned int i, nr_probes;
+
+		damon_begin_regions(t->regions, t->nr_regions,
+				    div64_u64((u64)sz * spare, max(total, 1UL)),
+				    &rules, &ctx->random);
+		nr_probes = damon_nr_probes(t->regions, t->nr_regions);
+		/* Without memory for all of them, the last regions have none. */
+		for (i = 0; i < ARRAY_SIZE(t->probes); i++)
+			damon_reserve_probes(&t->probes[i], nr_probes);
+	}
+	ctx->samples = 0;
+	sample_targets(ctx, true);
+}
+
+/* Begin, or begin anew with other targets. */
+static void begin_monitoring(struct damon_ctx *ctx)
+{
+	unsigned int shift = damon_region_shift(ctx);
+	struct damon_target *t;
+
+	ctx->restart = false;
+	WRITE_ONCE(ctx->paused, false);
+	ctx->update_samples = 0;
+	if (ctx->ops.init)
+		ctx->ops.init(ctx);
+	damon_for_each_target(t, ctx)
+		align_regions(t, shift);
+	bound_regions(ctx);
+	begin_interval(ctx);
+	damos_begin(ctx);
+}
+
+/**
+ * damon_sample_ns() - the sampling interval of a context, in nanoseconds
+ * @ctx:	the context
+ */
+u64 damon_sample_ns(const struct damon_ctx *ctx)
+{
+	return max(ctx->attrs.sample_interval, 1UL) * NSEC_PER_USEC;
+}
+
+/* The end of a sampling interval. */
+static void end_sample(struct damon_ctx *ctx)
+{
+	unsigned long interval = max(ctx->attrs.sample_interval, 1UL);
+	bool last = ++ctx->samples >= damon_max_nr_accesses(&ctx->attrs);
+
+	ctx->update_samples++;
+	sample_targets(ctx, !last);
+	if (!last) {
+		damos_end_sample(ctx, false);
+		return;
+	}
+	aggregate(ctx);
+	damos_end_sample(ctx, true);
+	tune_intervals(ctx);
+	/* Regions change places here, which probes under way must not see. */
+	if (ctx->update_samples >= ctx->attrs.ops_update_interval / interval) {
+		ctx->update_samples = 0;
+		if (ctx->ops.update) {
+			ctx->ops.update(ctx);
+			bound_regions(ctx);
+		}
+	}
+	begin_interval(ctx);
+}
+
+/* No scheme wants to know anything: only see that there still are targets. */
+static void pause_monitoring(struct damon_ctx *ctx)
+{
+	struct damon_target *t;
+	unsigned int i;
+
+	spin_lock(&ctx->kdamond_lock);
+	WRITE_ONCE(ctx->paused, true);
+	damos_cancel_walk(ctx);
+	spin_unlock(&ctx->kdamond_lock);
+	damon_for_each_target(t, ctx) {
+		for (i = 0; i < ARRAY_SIZE(t->probes); i++)
+			t->probes[i].nr = 0;
+	}
+	sample_targets(ctx, false);
+}
+
+/* Nothing is left of it, but other contexts keep the kdamond going. */
+static void rest(struct damon_ctx *ctx)
+{
+	if (!READ_ONCE(ctx->walk))
+		return;
+	spin_lock(&ctx->kdamond_lock);
+	damos_cancel_walk(ctx);
+	spin_unlock(&ctx->kdamond_lock);
+}
+
+/**
+ * damon_serve() - end a context's sampling interval if its time has come
+ * @ctx:	the context
+ *
+ * Afterwards its next_sample says when to call again, if it still is active.
+ * For its kdamond only; sleeps.
+ */
+void damon_serve(struct damon_ctx *ctx)
+{
+	ktime_t now = ktime_get();
+	u64 idle_ns;
+
+	if (ctx->restart) {
+		begin_monitoring(ctx);
+		ctx->next_sample = ktime_add_ns(now, damon_sample_ns(ctx));
+	}
+	if (!ctx->active) {
+		rest(ctx);
+		return;
+	}
+	if (ktime_before(now, ctx->next_sample))
+		return;
+	idle_ns = damos_idle_ns(ctx, ktime_to_ns(now));
+	if (idle_ns) {
+		pause_monitoring(ctx);
+		ctx->next_sample = ktime_add_ns(now, idle_ns);
+		return;
+	}
+	if (ctx->paused) {
+		/* What was made ready to be looked at is long past. */
+		begin_monitoring(ctx);
+		ctx->next_sample = ktime_add_ns(now, damon_sample_ns(ctx));
+		return;
+	}
+	end_sample(ctx);
+	/* Keep pace; but what was missed for long is not made up for. */
+	ctx->next_sample = ktime_add_ns(ctx->next_sample, damon_sample_ns(ctx));
+	now = ktime_get();
+	if (ktime_before(ctx->next_sample, now))
+		ctx->next_sample = ktime_add_ns(now, damon_sample_ns(ctx));
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The monitoring of a context, for the kdamond that serves it. */
+#ifndef _MM_DAMON_MONITOR_H
+#define _MM_DAMON_MONITOR_H
+
+#include <linux/damon.h>
+
+u64 damon_sample_ns(const struct damon_ctx *ctx);
+void damon_serve(struct damon_ctx *ctx);
+
+#endif /* _MM_DAMON_MONITOR_H */
