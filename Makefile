@@ -14,8 +14,9 @@ CMD ?= perf damon status
 GUESTS := guest-commands guest-errors guest-schemes guest-truth
 # What is tested on the kernel built from kernel/, whatever KERNEL is.
 OURS := ours-commands ours-kernel ours-selftests ours-truth
-# And with KASAN, lockdep and fault injection, for an hour: no part of make test.
+# And with KASAN, lockdep and fault injection: those marked stress; with DEBUG_TESTS= all, for an hour.
 DEBUG := debug-kernel
+DEBUG_TESTS ?= -m stress
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
 
 .PHONY: help setup demo test test-unit test-guest $(GUESTS) $(OURS) $(DEBUG) lint guest bench man install uninstall
@@ -28,7 +29,7 @@ help:
 	@echo 'make kernel    KERNEL=ours: build a kernel from source (ours, ours-debug, upstream)'
 	@echo 'make kunit     the kernel code under KUnit, in user-mode Linux'
 	@echo 'make check-kernel  all warnings of compiler, sparse, kernel-doc and checkpatch'
-	@echo 'make debug-kernel  the tests of the kernel with KASAN, lockdep and fault injection'
+	@echo 'make debug-kernel  stress tests with KASAN, lockdep and fault injection; DEBUG_TESTS= all tests'
 	@echo 'make patches   the kernel code as a series for mail, in build/patches'
 	@echo 'make bench     reports: speed and memory; kernel: accuracy and cost; an hour, nothing else running'
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
@@ -53,8 +54,9 @@ test-guest: setup $(VENV_SYSTEM)/done
 	lab/workload --list >/dev/null
 	lab/package redis-server redis-tools >/dev/null
 	lab/kernel ours >/dev/null
+	lab/kernel ours-debug >/dev/null
 	lab/selftests >/dev/null
-	+$(MAKE) --no-print-directory -j2 -Otarget $(OURS) $(GUESTS)
+	+$(MAKE) --no-print-directory -j2 -Otarget $(DEBUG) $(OURS) $(GUESTS)
 
 $(GUESTS): guest-%:
 	lab/guest --kernel $(KERNEL) --memory 3G --timeout 45m -- \
@@ -65,7 +67,8 @@ $(OURS): ours-%:
 		env REDIS="$$(lab/package redis-server redis-tools)" $(PYTEST_IN_GUEST) tests/guest/$*
 
 $(DEBUG): debug-%:
-	lab/guest --kernel ours-debug --memory 3G --timeout 60m -- $(PYTEST_IN_GUEST) tests/guest/$*
+	lab/guest --kernel ours-debug --nodes 2 --memory 3G --timeout 90m -- \
+		$(PYTEST_IN_GUEST) $(DEBUG_TESTS) tests/guest/$*
 
 lint: setup $(MAN)
 	$(VENV)/bin/ruff check --quiet

@@ -342,6 +342,7 @@ def nearly(value: int, expected: int, slack: int = FEW) -> bool:
 # Reclaim
 
 
+@pytest.mark.stress
 @pytest.mark.usefixtures("swap")
 @pytest.mark.parametrize("spaces", [virtual, physical])
 def test_pageout(process: Process, spaces: Callable[..., None]) -> None:
@@ -389,6 +390,7 @@ def test_pageout_passes_by_what_cannot_be(process: Process) -> None:
     assert nearly(done["sz_applied"], 8 * MB)
 
 
+@pytest.mark.stress
 @pytest.mark.usefixtures("swap")
 def test_pageout_of_huge_pages(process: Process) -> None:
     memory = process.anonymous(fill=False)
@@ -407,6 +409,7 @@ def test_pageout_of_huge_pages(process: Process) -> None:
     assert process.is_whole(memory)
 
 
+@pytest.mark.stress
 def test_pageout_without_room(process: Process) -> None:
     memory = process.anonymous()
     swap_on(4 * MB)
@@ -441,6 +444,7 @@ def test_pages_of_others_stay(process: Process, new: Callable[..., Process]) -> 
         path.unlink()
 
 
+@pytest.mark.stress
 @pytest.mark.usefixtures("swap")
 @pytest.mark.parametrize("action", ["pageout", "willneed", "cold", "hugepage", "collapse"])
 def test_the_process_ends_meanwhile(new: Callable[..., Process], action: str) -> None:
@@ -481,6 +485,7 @@ def make_active(process: Process, memory: range) -> None:
     wait_until(lambda: process.flagged(memory, ACTIVE) > len(memory) - FEW, "it is active")
 
 
+@pytest.mark.stress
 def test_lru_lists(process: Process) -> None:
     memory = process.anonymous()
     assert process.flagged(memory, ACTIVE) == 0
@@ -522,6 +527,7 @@ def test_hugepage_and_nohugepage(process: Process) -> None:
     assert further_snapshots()["sz_applied"] == SIZE, "once"
 
 
+@pytest.mark.stress
 def test_collapse(process: Process) -> None:
     memory = process.anonymous()
     process.do(f"munmap({memory.start + 4 * MB}, {HUGE + HUGE // 2})")
@@ -539,6 +545,7 @@ def test_collapse(process: Process) -> None:
 # Nodes
 
 
+@pytest.mark.stress
 @nodes
 @pytest.mark.parametrize("spaces", [virtual, physical])
 @pytest.mark.parametrize("action", ["migrate_hot", "migrate_cold"])
@@ -561,6 +568,7 @@ def test_migration(process: Process, spaces: Callable[..., None], action: str, h
     assert process.is_whole(memory)
 
 
+@pytest.mark.stress
 @nodes
 @pytest.mark.parametrize("huge", [False, True])
 def test_migration_to_several(process: Process, huge: bool) -> None:
@@ -642,6 +650,7 @@ def test_active(process: Process) -> None:
     assert process.swapped(memory) < FEW
 
 
+@pytest.mark.stress
 @pytest.mark.usefixtures("swap")
 @pytest.mark.parametrize("spaces", [virtual, physical])
 def test_young(process: Process, spaces: Callable[..., None]) -> None:
@@ -683,6 +692,7 @@ def test_hugepage_size(process: Process) -> None:
         put(STATE, "off")
 
 
+@pytest.mark.stress
 @pytest.mark.usefixtures("swap")
 def test_unmapped(process: Process) -> None:
     path = Path("/run/shared")
@@ -705,6 +715,7 @@ def shmem() -> int:
     return int(re.findall(r"Shmem: +(\d+) kB", text)[0]) << 10
 
 
+@pytest.mark.stress
 @pytest.mark.usefixtures("swap")
 @pytest.mark.parametrize("spaces", [virtual, physical])
 def test_memcg(memcg: Path, new: Callable[..., Process], spaces: Callable[..., None]) -> None:

@@ -177,6 +177,7 @@ def monitor(pid: int, sample_us: int = 5000, aggr_us: int = 100_000) -> None:
     put(f"{C}/targets/0/pid_target", pid)
 
 
+@pytest.mark.stress
 def test_stopping_does_not_wait_for_a_sample() -> None:
     hour = 3600 * 1_000_000
     monitor(os.getpid(), hour, hour)
@@ -188,6 +189,7 @@ def test_stopping_does_not_wait_for_a_sample() -> None:
     put("kdamonds/nr_kdamonds", 0)
 
 
+@pytest.mark.stress
 def test_started_and_stopped_a_thousand_times() -> None:
     """With a target that is not idle, and with one that is about to die."""
     with toucher(16 * MB) as (pid, _):
@@ -215,6 +217,7 @@ def free_kb() -> int:
     raise AssertionError("no MemFree")
 
 
+@pytest.mark.stress
 def test_a_dead_process_frees_its_memory(here: Path) -> None:
     """The kdamond, which goes on with another target, does not hold on to its address space."""
     with toucher(512 * MB) as (pid, _), toucher(16 * MB) as (other, _):

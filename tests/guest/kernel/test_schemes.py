@@ -334,6 +334,7 @@ def test_directories_are_new_ones() -> None:
     assert get(f"{S}/action") == "stat"
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("remover", [f"{SCHEMES}/nr_schemes", f"{K}/contexts/nr_contexts"])
 @pytest.mark.parametrize("nr", [0, 1])
 def test_removal_while_files_are_open(remover: str, nr: int) -> None:
@@ -519,6 +520,7 @@ def test_on_with_what_can_be(victim: subprocess.Popen, log: None, how: str) -> N
     assert error(STATE, "off") == 0
 
 
+@pytest.mark.stress
 @ours
 def test_memcg_that_comes_and_goes(victim: subprocess.Popen, tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "cgroup2", "none", tmp_path], check=True)
@@ -644,6 +646,7 @@ def test_tried_regions_of_several_schemes(victim: subprocess.Popen) -> None:
     assert numbers == list(range(len(numbers))), "no number twice"
 
 
+@pytest.mark.stress
 @ours
 def test_many_tried_regions(victim: subprocess.Popen) -> None:
     program = "import mmap, time; m = mmap.mmap(-1, 2**24); m.write(bytes(2**24)); time.sleep(1000)"
@@ -732,6 +735,7 @@ def test_a_command_that_takes_an_hour(victim: subprocess.Popen) -> None:
     assert get(STATE) == "off"
 
 
+@pytest.mark.stress
 @ours
 def test_a_command_for_a_kdamond_that_ends(victim: subprocess.Popen) -> None:
     puts(apply_interval_us=3600_000_000)
@@ -744,6 +748,7 @@ def test_a_command_for_a_kdamond_that_ends(victim: subprocess.Popen) -> None:
     wait_until(lambda: get(STATE) == "off", "it ended", 20)
 
 
+@pytest.mark.stress
 @ours
 def test_directories_change_while_a_command_waits(victim: subprocess.Popen) -> None:
     puts(apply_interval_us=6_000_000)
@@ -918,6 +923,7 @@ def anything(dice: random.Random, pids: list[int]) -> tuple[str, object]:
     )
 
 
+@pytest.mark.stress
 @ours  # upstream's 6.12 hangs
 def test_many_writers(victim: subprocess.Popen, log: None) -> None:
     pids = [0, victim.pid, os.getpid()]
@@ -929,6 +935,7 @@ def test_many_writers(victim: subprocess.Popen, log: None) -> None:
     put("kdamonds/nr_kdamonds", 1)
 
 
+@pytest.mark.stress
 @ours
 def test_readers_beside_updates(running: subprocess.Popen, log: None) -> None:
     """Off, and directories that come and go, beside all of the commands."""
@@ -953,6 +960,7 @@ def test_readers_beside_updates(running: subprocess.Popen, log: None) -> None:
     assert seen <= {0, EINVAL, EBUSY, ECANCELED, ENOENT, ENODEV, EPERM}
 
 
+@pytest.mark.stress
 @pytest.mark.skipif(not FAIL_NTH.exists(), reason="a kernel without fault injection")
 def test_without_memory(victim: subprocess.Popen, log: None) -> None:
     """Each allocation fails once: there are all directories or none, and it runs or not."""
@@ -995,6 +1003,7 @@ def test_without_memory(victim: subprocess.Popen, log: None) -> None:
     put(STATE, "off")
 
 
+@pytest.mark.stress
 @pytest.mark.skipif(not KMEMLEAK.exists(), reason="a kernel without kmemleak")
 def test_nothing_is_leaked() -> None:
     """Of all that the tests above have left: this one comes last."""

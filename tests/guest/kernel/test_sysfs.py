@@ -301,6 +301,7 @@ OPEN_FILES = (
 )
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("remover", [f"{K}/contexts/nr_contexts", "kdamonds/nr_kdamonds"])
 @pytest.mark.parametrize("nr", [0, 1])
 def test_removal_while_files_are_open(remover: str, nr: int) -> None:
@@ -361,6 +362,7 @@ def test_on_without_a_context() -> None:
     assert get(f"{K}/state") == "off"
 
 
+@pytest.mark.stress
 def test_directories_may_change_while_it_runs(running: subprocess.Popen) -> None:
     put(f"{K}/contexts/nr_contexts", 0)
     assert error(f"{K}/state", "commit") == EINVAL
@@ -479,6 +481,7 @@ def test_on_with_what_can_be(victim: subprocess.Popen, operations: str, how: str
     assert error(f"{K}/state", "off") == 0
 
 
+@pytest.mark.stress
 def test_it_ends_with_its_target(running: subprocess.Popen) -> None:
     state = f"{K}/state"
     running.kill()
@@ -553,6 +556,7 @@ def test_commit(running: subprocess.Popen) -> None:
     assert get(f"{K}/pid") == kdamond
 
 
+@pytest.mark.stress
 @ours
 @pytest.mark.parametrize("why", UNSOUND)
 def test_a_commit_that_fails(running: subprocess.Popen, why: str) -> None:
@@ -572,6 +576,7 @@ def test_a_commit_that_fails(running: subprocess.Popen, why: str) -> None:
     wait_until(lambda: get(f"{K}/state") == "off", "it was still the same target", 20)
 
 
+@pytest.mark.stress
 @ours
 def test_several_contexts(victim: subprocess.Popen) -> None:
     nr = 64
@@ -649,6 +654,7 @@ def test_refresh(running: subprocess.Popen) -> None:
     assert get(path) == "9000"
 
 
+@pytest.mark.stress
 @ours
 def test_refresh_of_what_starts_and_stops(victim: subprocess.Popen) -> None:
     never_tuned()
@@ -710,6 +716,7 @@ def anything(dice: random.Random, pids: list[int]) -> tuple[str, object]:
     )
 
 
+@pytest.mark.stress
 def test_many_writers(victim: subprocess.Popen, log: None) -> None:
     pids = [0, victim.pid, os.getpid()]
     seen = meddle(lambda dice: anything(dice, pids), seconds=12)
@@ -720,6 +727,7 @@ def test_many_writers(victim: subprocess.Popen, log: None) -> None:
     put("kdamonds/nr_kdamonds", 1)
 
 
+@pytest.mark.stress
 def test_readers_beside_a_remover(log: None) -> None:
     """Who reads never sees anything but what is there, or that it is gone."""
     seen: set[str | int] = set()
@@ -749,6 +757,7 @@ def test_readers_beside_a_remover(log: None) -> None:
     assert seen <= {"0\n", "5000\n", "off\n", EBUSY, ENODEV, ENOENT}
 
 
+@pytest.mark.stress
 @ours
 def test_commands_beside_commands(running: subprocess.Popen, log: None) -> None:
     """Off is never kept waiting, and what waits for a kdamond that ends is told so."""
@@ -773,6 +782,7 @@ def test_commands_beside_commands(running: subprocess.Popen, log: None) -> None:
     assert seen <= {0, EINVAL, EBUSY, ECANCELED}
 
 
+@pytest.mark.stress
 @pytest.mark.skipif(not FAIL_NTH.exists(), reason="a kernel without fault injection")
 def test_without_memory(log: None) -> None:
     """Each allocation fails once: there are all directories or none, and it runs or not."""
@@ -814,6 +824,7 @@ def test_without_memory(log: None) -> None:
     put(f"{K}/state", "off")
 
 
+@pytest.mark.stress
 @pytest.mark.skipif(not KMEMLEAK.exists(), reason="a kernel without kmemleak")
 def test_nothing_is_leaked() -> None:
     """Of all that the tests above have left: this one comes last."""
