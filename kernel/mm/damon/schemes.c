@@ -103,12 +103,27 @@ static bool dests_are_sound(const struct damos *s)
 }
 
 /**
+ * damos_check_scheme() - whether a scheme contradicts itself
+ * @s:		the scheme; its filters are not looked at
+ *
+ * Return: 0; -EINVAL for one that does, or that is for nodes without memory; or
+ * what its parts return, see damos_check_quota() and damos_check_wmarks().
+ */
+int damos_check_scheme(const struct damos *s)
+{
+	if (s->action >= NR_DAMOS_ACTIONS)
+		return -EINVAL;
+	if (!pattern_is_sound(&s->pattern) || !dests_are_sound(s))
+		return -EINVAL;
+	return damos_check_quota(&s->quota) ?: damos_check_wmarks(&s->wmarks);
+}
+
+/**
  * damos_check() - whether a context's schemes can be done
  * @ctx:	the context, with its operations
  *
- * Return: 0; -EINVAL for a scheme that contradicts itself, that is for nodes
- * without memory, or that the operations cannot do; or what its parts return, see
- * damos_check_quota(), damos_check_wmarks() and damos_check_filters().
+ * Return: 0; -EINVAL for a scheme that the operations cannot do; or what
+ * damos_check_scheme() and damos_check_filters() return.
  */
 int damos_check(const struct damon_ctx *ctx)
 {
@@ -117,12 +132,12 @@ int damos_check(const struct damon_ctx *ctx)
 	int err;
 
 	damon_for_each_scheme(s, ctx) {
-		if (s->action >= NR_DAMOS_ACTIONS || !(actions & BIT(s->action)))
+		err = damos_check_scheme(s);
+		if (err)
+			return err;
+		if (!(actions & BIT(s->action)))
 			return -EINVAL;
-		if (!pattern_is_sound(&s->pattern) || !dests_are_sound(s))
-			return -EINVAL;
-		err = damos_check_quota(&s->quota) ?: damos_check_wmarks(&s->wmarks) ?:
-		      damos_check_filters(ctx, s);
+		err = damos_check_filters(ctx, s);
 		if (err)
 			return err;
 	}

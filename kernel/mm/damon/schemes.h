@@ -21,7 +21,8 @@ static inline u64 damos_muldiv(u64 x, u64 num, u64 den)
 	return whole;
 }
 
-/* schemes.c, for core.c, monitor.c and context.c */
+/* schemes.c, for core.c, monitor.c, context.c and dbgfs*.c */
+int damos_check_scheme(const struct damos *s);
 int damos_check(const struct damon_ctx *ctx);
 void damos_commit(struct damon_ctx *dst, struct damon_ctx *src);
 void damos_rescale(struct damon_ctx *ctx, const struct damon_attrs *attrs);
