@@ -14,7 +14,13 @@ from lab.sources import Source, kernel_source
 
 FOLDER = BUILD / "selftests" / "damon"
 PLACE = "tools/testing/selftests/damon"
-HELPERS = ("access_memory", "access_memory_even")
+HELPERS = (
+    "access_memory",
+    "access_memory_even",
+    "debugfs_target_ids_pid_leak",
+    "debugfs_target_ids_read_before_terminate_race",
+    "huge_count_read_write",
+)
 """Programs that the tests run, each of one C file."""
 
 

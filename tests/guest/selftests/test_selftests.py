@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kernel's own tests of DAMON, unmodified, as far as they concern sysfs: make ours-selftests.
+"""The kernel's own tests of DAMON, unmodified, as far as they concern sysfs and debugfs: make
+ours-selftests.
 
 lab/selftests makes their folder.
 """
@@ -26,7 +27,17 @@ TESTS = (
     "damos_apply_interval.py",
     "damos_tried_regions.py",
     "damon_nr_regions.py",
+    "debugfs_attrs.sh",
+    "debugfs_duplicate_context_creation.sh",
+    "debugfs_empty_targets.sh",
+    "debugfs_huge_count_read_write.sh",
+    "debugfs_rm_non_contexts.sh",
+    "debugfs_schemes.sh",
+    "debugfs_target_ids.sh",
+    "debugfs_target_ids_pid_leak.sh",
+    "debugfs_target_ids_read_before_terminate_race.sh",
 )
+DEBUGFS = Path("/sys/kernel/debug/damon")
 TRIES = {"damos_tried_regions.py": 3}
 """It judges the first second of monitoring by a median of eleven snapshots, and how often its
 program comes to the same page again depends on the machine's speed: 4 of 6 runs pass beside two
@@ -37,7 +48,7 @@ TIMEOUT_S = 600
 
 def clear() -> bool:
     """Stop all kdamonds and remove their directories; whether that could be done."""
-    for state in ADMIN.glob("kdamonds/*/state"):
+    for state in (*ADMIN.glob("kdamonds/*/state"), DEBUGFS / "monitor_on_DEPRECATED"):
         with suppress(OSError):
             state.write_text("off")
     try:
@@ -68,12 +79,18 @@ def run(name: str, folder: Path) -> subprocess.CompletedProcess:
     )
 
 
+def test_none_is_forgotten() -> None:
+    assert {path.name for path in FOLDER.glob("debugfs_*.sh")} <= set(TESTS)
+
+
 @pytest.mark.parametrize("name", TESTS)
 def test_selftest(name: str, tmp_path: Path) -> None:
     assert FOLDER.is_dir(), "run lab/selftests, outside of the guest"
     for number in range(TRIES.get(name, 1)):
         done = run(name, tmp_path / str(number))
         if done.returncode == 0:
+            # That it could not count is no failure to it.
+            assert "operator expected" not in done.stdout
             return
         wait_until(clear, "no kdamonds", 20)
     assert done.returncode != SKIPPED, f"it was skipped: {done.stdout}"
