@@ -66,7 +66,7 @@ bool damos_matches(const struct damon_ctx *ctx, const struct damos *s,
 /**
  * damos_next_passing() - find what core filters let through
  * @ctx:	the context
- * @t:		a target of it
+ * @target_idx:	which of its targets
  * @s:		a scheme of it
  * @range:	where to begin; becomes what is let through, as a whole
  * @end:	where to stop
@@ -74,14 +74,15 @@ bool damos_matches(const struct damon_ctx *ctx, const struct damos *s,
  * Sets also whether the operations' filters are to be asked.  Returns false when
  * there is nothing more.
  */
-bool damos_next_passing(struct damon_ctx *ctx, struct damon_target *t, struct damos *s,
-			struct damon_addr_range *range, unsigned long end)
+bool damos_next_passing(const struct damon_ctx *ctx, unsigned long target_idx,
+			struct damos *s, struct damon_addr_range *range,
+			unsigned long end)
 {
 	while (range->start < end) {
 		enum damos_verdict verdict;
 
 		range->end = end;
-		verdict = damos_core_verdict(ctx, t, s, range, &range->end);
+		verdict = damos_core_verdict(ctx, target_idx, s, range, &range->end);
 		s->core_passed = verdict == DAMOS_PASS;
 		if (verdict != DAMOS_REJECT)
 			return true;
@@ -266,7 +267,7 @@ static unsigned int apply_to_region(struct round *round, struct damon_target *t,
 	unsigned long end = range.end;
 
 	while (!round->stopped &&
-	       damos_next_passing(round->ctx, t, round->s, &range, end)) {
+	       damos_next_passing(round->ctx, target_idx, round->s, &range, end)) {
 		unsigned long passing_end = range.end;
 
 		try_range(round, &c, &range);

@@ -94,22 +94,11 @@ int damos_check_filters(const struct damon_ctx *ctx, const struct damos *s)
 	return 0;
 }
 
-static bool is_target(struct damon_ctx *ctx, const struct damon_target *t, int idx)
-{
-	struct damon_target *each;
-
-	damon_for_each_target(each, ctx) {
-		if (!idx--)
-			return each == t;
-	}
-	return false;
-}
-
 /*
  * Whether an address is of a filter's type.  Moves @end to where that changes, if
  * it lies before.
  */
-static bool is_of_type(struct damon_ctx *ctx, const struct damon_target *t,
+static bool is_of_type(const struct damon_ctx *ctx, unsigned long target_idx,
 		       const struct damos_filter *f, unsigned long addr,
 		       unsigned long *end)
 {
@@ -117,7 +106,7 @@ static bool is_of_type(struct damon_ctx *ctx, const struct damon_target *t,
 	struct damon_addr_range ar;
 
 	if (f->type == DAMOS_FILTER_TYPE_TARGET)
-		return is_target(ctx, t, f->target_idx);
+		return f->target_idx == target_idx;
 	/* Users give any numbers.  A page that is in it partly is in it. */
 	ar.start = round_down(f->addr_range.start, unit);
 	ar.end = round_up(min(f->addr_range.end, round_down(ULONG_MAX, unit)), unit);
@@ -142,14 +131,14 @@ static enum damos_verdict verdict_of_none(const struct damos *s)
 	       DAMOS_REJECT : DAMOS_PASS;
 }
 
-static enum damos_verdict verdict_at(struct damon_ctx *ctx, const struct damon_target *t,
+static enum damos_verdict verdict_at(const struct damon_ctx *ctx, unsigned long target_idx,
 				     const struct damos *s, unsigned long addr,
 				     unsigned long *end)
 {
 	const struct damos_filter *f;
 
 	damos_for_each_core_filter(f, s) {
-		if (is_of_type(ctx, t, f, addr, end) == f->matching)
+		if (is_of_type(ctx, target_idx, f, addr, end) == f->matching)
 			return f->allow ? DAMOS_PASS : DAMOS_REJECT;
 	}
 	return verdict_of_none(s);
@@ -158,7 +147,7 @@ static enum damos_verdict verdict_at(struct damon_ctx *ctx, const struct damon_t
 /**
  * damos_core_verdict() - what a scheme's core filters say of a range's begin
  * @ctx:	the context
- * @t:		the target that the range is of
+ * @target_idx:	which of its targets the range is of
  * @s:		the scheme
  * @from:	the range, not empty
  * @end:	where what they say ends: after the range's start, and not after
@@ -167,19 +156,20 @@ static enum damos_verdict verdict_at(struct damon_ctx *ctx, const struct damon_t
  * Return: whether that part is let through, kept out, or whether that is for the
  * operations' filters to say, by pages.
  */
-enum damos_verdict damos_core_verdict(struct damon_ctx *ctx, struct damon_target *t,
-				      struct damos *s, const struct damon_addr_range *from,
+enum damos_verdict damos_core_verdict(const struct damon_ctx *ctx,
+				      unsigned long target_idx, const struct damos *s,
+				      const struct damon_addr_range *from,
 				      unsigned long *end)
 {
 	enum damos_verdict verdict;
 
 	*end = from->end;
-	verdict = verdict_at(ctx, t, s, from->start, end);
+	verdict = verdict_at(ctx, target_idx, s, from->start, end);
 	/* An edge of a filter changes nothing where another one says the same. */
 	while (*end < from->end) {
 		unsigned long next = from->end;
 
-		if (verdict_at(ctx, t, s, *end, &next) != verdict)
+		if (verdict_at(ctx, target_idx, s, *end, &next) != verdict)
 			break;
 		*end = next;
 	}

@@ -160,6 +160,7 @@ void damos_quota_choose(struct damon_ctx *ctx, struct damos *s)
 	struct damos_quota *quota = &s->quota;
 	unsigned long left = quota->esz - quota->charged_sz;
 	unsigned long sz[DAMOS_MAX_SCORE + 1] = {};
+	unsigned long target_idx = 0;
 	struct damon_target *t;
 	struct damon_region *r;
 	int score;
@@ -177,11 +178,13 @@ void damos_quota_choose(struct damon_ctx *ctx, struct damos *s)
 			if (!damos_matches(ctx, s, r))
 				continue;
 			sum = &sz[damos_score(ctx, r, s)];
-			while (damos_next_passing(ctx, t, s, &range, r->ar.end)) {
+			while (damos_next_passing(ctx, target_idx, s, &range,
+						  r->ar.end)) {
 				*sum = size_add(*sum, damon_bytes(ctx, range.end - range.start));
 				range.start = range.end;
 			}
 		}
+		target_idx++;
 	}
 	for (score = DAMOS_MAX_SCORE; score >= 0; score--) {
 		if (sz[score] >= left) {

@@ -31,8 +31,9 @@ void damos_end_sample(struct damon_ctx *ctx, bool aggregated);
 void damos_cancel_walk(struct damon_ctx *ctx);
 
 /* apply.c: doing what a scheme says */
-bool damos_next_passing(struct damon_ctx *ctx, struct damon_target *t, struct damos *s,
-			struct damon_addr_range *range, unsigned long end);
+bool damos_next_passing(const struct damon_ctx *ctx, unsigned long target_idx,
+			struct damos *s, struct damon_addr_range *range,
+			unsigned long end);
 bool damos_matches(const struct damon_ctx *ctx, const struct damos *s,
 		   const struct damon_region *r);
 void damos_apply(struct damon_ctx *ctx, struct damos *s, unsigned int scheme_idx,
@@ -73,8 +74,9 @@ enum damos_verdict {
 	DAMOS_ASK_OPS,		/* for the operations' filters to decide */
 };
 
-enum damos_verdict damos_core_verdict(struct damon_ctx *ctx, struct damon_target *t,
-				      struct damos *s, const struct damon_addr_range *from,
+enum damos_verdict damos_core_verdict(const struct damon_ctx *ctx,
+				      unsigned long target_idx, const struct damos *s,
+				      const struct damon_addr_range *from,
 				      unsigned long *end);
 
 /* page-filters.c: the same for pages; on DAMOS_PASS, set s->core_passed before */

@@ -222,17 +222,22 @@ enum damon_sysfs_figure {
 
 /**
  * struct damon_sysfs_walk - what the schemes of a context were tried on
- * @total_bytes: of each scheme how much that was
+ * @schemes:	how much that was, by scheme
  * @nr_schemes:	how many there are
- * @regions:	what it was, in the order in which it was tried
+ * @last:	the scheme that was tried last, or NULL
+ * @last_idx:	which that is
+ * @regions:	what it was, in the order in which it was tried: first all of one
+ *		scheme, then all of another
  * @nr:		how many
  * @room:	how many there is memory for
  * @max_nr:	how many to keep at most
  * @err:	-ENOMEM where some are missing
  */
 struct damon_sysfs_walk {
-	unsigned long *total_bytes;
+	struct damon_sysfs_tried_by *schemes;
 	unsigned int nr_schemes;
+	const struct damos *last;
+	unsigned int last_idx;
 	struct damon_sysfs_tried_on *regions;
 	unsigned int nr;
 	unsigned int room;

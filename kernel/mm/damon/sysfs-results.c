@@ -210,7 +210,13 @@ struct damon_sysfs_tried_on {
 	unsigned long sz_filter_passed;
 	unsigned int nr_accesses;
 	unsigned int age;
-	unsigned int scheme;
+};
+
+/* What a scheme was tried on: in bytes, and which ones of the regions of a walk */
+struct damon_sysfs_tried_by {
+	unsigned long total_bytes;
+	unsigned int first;
+	unsigned int nr;
 };
 
 static int damon_sysfs_grow_walk(struct damon_sysfs_walk *walk)
@@ -229,35 +235,50 @@ static int damon_sysfs_grow_walk(struct damon_sysfs_walk *walk)
 	return 0;
 }
 
+/* Which scheme of a context it is.  They come one after the other, each once. */
+static unsigned int damon_sysfs_scheme_idx(struct damon_sysfs_walk *walk,
+					   struct damon_ctx *ctx, const struct damos *s)
+{
+	struct damos *each;
+	unsigned int i = 0;
+
+	if (walk->last == s)
+		return walk->last_idx;
+	damon_for_each_scheme(each, ctx) {
+		if (each == s)
+			break;
+		i++;
+	}
+	walk->last = s;
+	walk->last_idx = i;
+	if (i < walk->nr_schemes)
+		walk->schemes[i] = (struct damon_sysfs_tried_by){ .first = walk->nr };
+	return i;
+}
+
 /* For damos_walk(): the region is in units of addresses, the rest in bytes. */
 static void damon_sysfs_note_tried(void *data, struct damon_ctx *ctx,
 				   struct damon_target *t, struct damon_region *r,
 				   struct damos *s, unsigned long sz_filter_passed)
 {
 	struct damon_sysfs_walk *walk = data;
-	unsigned int i = 0;
-	struct damos *other;
+	unsigned int i = damon_sysfs_scheme_idx(walk, ctx, s);
 
-	damon_for_each_scheme(other, ctx) {
-		if (other == s)
-			break;
-		i++;
-	}
 	if (i >= walk->nr_schemes)
 		return;
-	walk->total_bytes[i] += damon_sz_region(r) * ctx->addr_unit;
+	walk->schemes[i].total_bytes += damon_sz_region(r) * ctx->addr_unit;
 	if (walk->err || walk->nr >= walk->max_nr)
 		return;
 	if (walk->nr == walk->room)
 		walk->err = damon_sysfs_grow_walk(walk);
 	if (walk->err)
 		return;
+	walk->schemes[i].nr++;
 	walk->regions[walk->nr++] = (struct damon_sysfs_tried_on){
 		.ar = r->ar,
 		.sz_filter_passed = sz_filter_passed,
 		.nr_accesses = r->nr_accesses,
 		.age = r->age,
-		.scheme = i,
 	};
 }
 
@@ -283,8 +304,8 @@ int damon_sysfs_walk(struct damon_sysfs_walk *walk, struct damon_ctx *ctx,
 
 	if (!nr_schemes)
 		return 0;
-	walk->total_bytes = kvcalloc(nr_schemes, sizeof(*walk->total_bytes), GFP_KERNEL);
-	if (!walk->total_bytes)
+	walk->schemes = kvcalloc(nr_schemes, sizeof(*walk->schemes), GFP_KERNEL);
+	if (!walk->schemes)
 		return -ENOMEM;
 	walk->nr_schemes = nr_schemes;
 	walk->max_nr = max_nr;
@@ -298,7 +319,7 @@ int damon_sysfs_walk(struct damon_sysfs_walk *walk, struct damon_ctx *ctx,
  */
 void damon_sysfs_free_walk(struct damon_sysfs_walk *walk)
 {
-	kvfree(walk->total_bytes);
+	kvfree(walk->schemes);
 	kvfree(walk->regions);
 }
 
@@ -320,17 +341,15 @@ static int damon_sysfs_put_tried_regions(struct damon_sysfs_list *list, int firs
 					 const struct damon_sysfs_walk *walk,
 					 unsigned int scheme)
 {
-	unsigned int i, nr = 0;
+	const struct damon_sysfs_tried_by *by = &walk->schemes[scheme];
+	unsigned int i;
 	int err;
 
-	for (i = 0; i < walk->nr; i++)
-		nr += walk->regions[i].scheme == scheme;
-	err = damon_sysfs_renew_items(list, nr, first);
+	err = damon_sysfs_renew_items(list, by->nr, first);
 	if (err)
 		return err;
-	for (i = 0, nr = 0; i < walk->nr; i++)
-		if (walk->regions[i].scheme == scheme)
-			damon_sysfs_put_tried_region(list->items[nr++], &walk->regions[i]);
+	for (i = 0; i < by->nr; i++)
+		damon_sysfs_put_tried_region(list->items[i], &walk->regions[by->first + i]);
 	return 0;
 }
 
@@ -353,7 +372,7 @@ int damon_sysfs_put_walk(struct kobject *schemes, const struct damon_sysfs_walk 
 		struct damon_sysfs_tried *tried =
 			damon_sysfs_to_tried(damon_sysfs_to_scheme(list->items[i])->tried);
 
-		WRITE_ONCE(tried->total_bytes, walk->total_bytes[i]);
+		WRITE_ONCE(tried->total_bytes, walk->schemes[i].total_bytes);
 		/* No two regions of a context have the same number. */
 		err = damon_sysfs_put_tried_regions(&tried->list, first, walk, i);
 		if (err)

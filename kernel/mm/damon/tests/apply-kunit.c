@@ -110,7 +110,7 @@ static void expect(struct world *w, bool wanted, int line)
 /* Note the pages of all targets; returns how many of them the scheme is for. */
 static unsigned long note_pages(struct world *w, struct pages *pages)
 {
-	unsigned long nr_regions = 0, wanted = 0;
+	unsigned long nr_regions = 0, wanted = 0, target_idx = 0;
 	struct damon_target *t;
 	struct damon_region *r;
 
@@ -132,11 +132,12 @@ static unsigned long note_pages(struct world *w, struct pages *pages)
 				pages->age[page] = r->age;
 				pages->covered[page] = true;
 				pages->wanted[page] = damos_matches(w->ctx, w->s, r) &&
-					damos_core_verdict(w->ctx, t, w->s, &range,
-							   &end) != DAMOS_REJECT;
+					damos_core_verdict(w->ctx, target_idx, w->s,
+							   &range, &end) != DAMOS_REJECT;
 				wanted += pages->wanted[page];
 			}
 		}
+		target_idx++;
 		pages++;
 	}
 	EXPECT(w, nr_regions <= w->ctx->attrs.max_nr_regions);

@@ -13,7 +13,6 @@
 
 struct fixture {
 	struct damon_ctx *ctx;
-	struct damon_target *targets[2];
 	struct damos s;
 };
 
@@ -30,7 +29,6 @@ static void clear_filters(struct damos *s)
 static int init(struct kunit *test)
 {
 	struct fixture *fix = kunit_kzalloc(test, sizeof(*fix), GFP_KERNEL);
-	unsigned int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, fix);
 	INIT_LIST_HEAD(&fix->s.core_filters);
@@ -39,11 +37,6 @@ static int init(struct kunit *test)
 	test->priv = fix;
 	fix->ctx = damon_new_ctx();
 	KUNIT_ASSERT_NOT_NULL(test, fix->ctx);
-	for (i = 0; i < ARRAY_SIZE(fix->targets); i++) {
-		fix->targets[i] = damon_new_target();
-		KUNIT_ASSERT_NOT_NULL(test, fix->targets[i]);
-		damon_add_target(fix->ctx, fix->targets[i]);
-	}
 	return 0;
 }
 
@@ -92,8 +85,8 @@ static void expect(struct kunit *test, unsigned int target, unsigned long start,
 	unsigned long at = 0;
 
 	KUNIT_EXPECT_EQ_MSG(test, verdict,
-			    damos_core_verdict(fix->ctx, fix->targets[target], &fix->s,
-					       &range, &at), "line %d", line);
+			    damos_core_verdict(fix->ctx, target, &fix->s, &range, &at),
+			    "line %d", line);
 	KUNIT_EXPECT_EQ_MSG(test, until << PAGE_SHIFT, at, "line %d", line);
 }
 
@@ -200,7 +193,7 @@ static void units(struct kunit *test)
 	fix->ctx->addr_unit = PAGE_SIZE;
 	add_addr(test, 3, 5, true, false);
 	KUNIT_EXPECT_EQ(test, DAMOS_PASS,
-			damos_core_verdict(fix->ctx, fix->targets[0], &fix->s, &range, &end));
+			damos_core_verdict(fix->ctx, 0, &fix->s, &range, &end));
 	KUNIT_EXPECT_EQ(test, end, 3);
 }
 
@@ -236,8 +229,7 @@ static void check_all_pages(struct kunit *test, unsigned int target)
 
 	while (range.start < range.end) {
 		enum damos_verdict verdict =
-			damos_core_verdict(fix->ctx, fix->targets[target], &fix->s,
-					   &range, &end);
+			damos_core_verdict(fix->ctx, target, &fix->s, &range, &end);
 
 		KUNIT_ASSERT_GT(test, end, range.start);
 		KUNIT_ASSERT_LE(test, end, range.end);
