@@ -139,6 +139,7 @@ def to_lines(system: System, slots: list[Slot], canvas: Canvas) -> list[str]:
     """For people."""
     if not slots:
         return ["no schemes are installed"]
+    free_permil = system.free_permil()
     blocks = []
     for slot in slots:
         assert slot.context is not None
@@ -150,6 +151,7 @@ def to_lines(system: System, slots: list[Slot], canvas: Canvas) -> list[str]:
                 notes=notes,
                 schemes=_schemes(slot),
                 attributes=_units(slot),
+                free_permil=free_permil,
             )
         )
     return render(blocks, canvas)

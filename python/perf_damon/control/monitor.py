@@ -27,6 +27,18 @@ from perf_damon.errors import Error
 
 _ROOM = 4
 """Slots that the first start makes."""
+_REFUSALS = {
+    errno.EINVAL: (
+        "the kernel does not take this monitoring, with these schemes (EINVAL)",
+        "it does not say what of it is wrong",
+    ),
+    errno.ENOENT: ("the kernel finds no memory cgroup of a name that a scheme's filter has",),
+    errno.EOPNOTSUPP: (
+        "the kernel has no pressure stall information, which a scheme's goal asks for",
+        "it takes CONFIG_PSI=y, and psi=1 on its command line",
+    ),
+}
+"""What it means that a kdamond with schemes is not turned on: message and hint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +250,8 @@ def _explain_on(system: System, context: Context, error: SysfsError) -> Error:
         return Error(
             "DAMON is in use by something else in the kernel (EBUSY)", "see: perf damon status"
         )
+    if context.schemes and error.errno in _REFUSALS:
+        return Error(*_REFUSALS[error.errno])
     return error
 
 

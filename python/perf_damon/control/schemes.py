@@ -26,7 +26,7 @@ _SINCE = {
     "fail_charge_num": ("fail_charge", "7.2"),
 }
 """Files that older kernels lack: what needs them, and the first release that has them."""
-_PAGE_FILTERS = ("anon", "memcg", "young", "active", "hugepage_size", "unmapped")
+PAGE_FILTERS = ("anon", "memcg", "young", "active", "hugepage_size", "unmapped")
 """Filters that look at pages: before 6.18 only paddr does, and vaddr takes no notice of them."""
 
 
@@ -47,7 +47,7 @@ def check_kernel(sysfs: Sysfs, context: str, schemes: Sequence[Scheme], operatio
                 f"{name}: this kernel migrates only for paddr", f"{operations} since Linux 6.17"
             )
         for item in scheme.filters or ():
-            if item.type in _PAGE_FILTERS and not can_filter:
+            if item.type in PAGE_FILTERS and not can_filter:
                 raise Error(
                     f"{name}: this kernel has filter {item.type} only for paddr",
                     f"{operations} since Linux 6.18; addr and target are for all",

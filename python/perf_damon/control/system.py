@@ -80,6 +80,14 @@ class System:
             )
         return sorted(ranges)
 
+    def free_permil(self) -> int | None:
+        """Free memory in thousandths, as watermarks count it; None where that is not told."""
+        with suppress(OSError, KeyError, ValueError, ZeroDivisionError):
+            lines = (self.proc / "meminfo").read_text(encoding="ascii").splitlines()
+            kb = {name: int(rest.split()[0]) for name, _, rest in (x.partition(":") for x in lines)}
+            return kb["MemFree"] * 1000 // kb["MemTotal"]
+        return None
+
     def boot_id(self) -> str:
         """Changes with each boot."""
         with suppress(OSError):

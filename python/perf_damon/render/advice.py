@@ -39,9 +39,11 @@ _NO_MAPPINGS = (
 def scheme_text(proposal: Proposal) -> str:
     """The scheme as perf damon start --scheme takes it."""
     accesses = "0%-0%" if proposal.rate is None else f"{proposal.rate * 100:g}%-max"
-    age = format_exact_time(proposal.least_ns // 1000) if proposal.least_ns else "min"
     size = format_exact_size(proposal.least_size)
-    return f"action={proposal.action} size={size}-max accesses={accesses} age={age}-max"
+    words = f"action={proposal.action} size={size}-max accesses={accesses}"
+    if proposal.least_ns:
+        words += f" age={format_exact_time(proposal.least_ns // 1000)}-max"
+    return words
 
 
 def advice_text(

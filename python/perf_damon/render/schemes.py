@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perf_damon.control.nodes import Scheme
+from perf_damon.control.nodes import Scheme, Watermarks
 from perf_damon.parameters import Attributes
 from perf_damon.render.text import Canvas, clean, table
 from perf_damon.schemes.pattern import format_exact_time
@@ -31,6 +31,8 @@ class Installed:
     """What else there is to say of it."""
     schemes: Sequence[Scheme]
     attributes: Attributes
+    free_permil: int | None = None
+    """Thousandths of all memory that are free, where that is known."""
 
 
 def render(installed: Sequence[Installed], canvas: Canvas) -> list[str]:
@@ -42,6 +44,8 @@ def render(installed: Sequence[Installed], canvas: Canvas) -> list[str]:
         lines += [canvas.dim(f"  {note}") for note in block.notes]
         for index, scheme in enumerate(block.schemes):
             lines += _definition(index, scheme, block.attributes, canvas.width)
+            if note := _rest(scheme.watermarks, block.free_permil):
+                lines.append(canvas.dim(f"    {note}"))
         rows = [_row(index, scheme) for index, scheme in enumerate(block.schemes)]
         if rows:
             head, *body = table(_HEAD, rows, _RIGHT)
@@ -58,6 +62,19 @@ def _definition(index: int, scheme: Scheme, attributes: Attributes, width: int) 
             line = "   "
         line += f" {word}"
     return [*lines, line]
+
+
+def _rest(marks: Watermarks, free_permil: int | None) -> str | None:
+    """Why a scheme does nothing now, as far as watermarks are why, and that is certain."""
+    if marks.metric != "free_mem_rate" or free_permil is None:
+        return None
+    for is_so, mark, words in (
+        (free_permil > (marks.high or 0), marks.high, "more than"),
+        (free_permil < (marks.low or 0), marks.low, "less than"),
+    ):
+        if is_so:
+            return f"rests: {free_permil / 10:g}% of memory is free, {words} {(mark or 0) / 10:g}%"
+    return None
 
 
 def _row(index: int, scheme: Scheme) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from perf_damon.control.nodes import Scheme
+from perf_damon.control.schemes import PAGE_FILTERS
 from perf_damon.control.system import System
 from perf_damon.errors import Error
 
@@ -18,6 +19,8 @@ _ACTIONS = {
     "paddr": _PHYSICAL,
 }
 """What a kernel does at most; it may be older: control/schemes.py finds that out."""
+_FOR_MAPPINGS = ("willneed", "cold", "hugepage", "nohugepage", "collapse")
+"""Advice for mappings, which is not given for some of their pages."""
 
 
 def check_schemes(
@@ -34,6 +37,12 @@ def check_schemes(
                 f"{name}: {operations} cannot do {scheme.action}",
                 f"it can do {', '.join(_ACTIONS[operations])}",
             )
+        for kind in (item.type for item in scheme.filters or ()):
+            if kind in PAGE_FILTERS and scheme.action in _FOR_MAPPINGS:
+                raise Error(
+                    f"{name}: filter {kind} is for pages, and {scheme.action} for mappings",
+                    "filters addr and target are for all actions",
+                )
         for target in (item.damon_target_idx for item in scheme.filters or ()):
             if target is not None and target >= nr_targets:
                 raise Error(

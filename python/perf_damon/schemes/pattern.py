@@ -105,6 +105,11 @@ def _range(
     return Range(min=math.ceil(least), max=math.floor(most))
 
 
+def is_anything(range_: Range, unlimited: int) -> bool:
+    """Whether there is no bound."""
+    return not range_.min and (range_.max or 0) >= unlimited
+
+
 def format_sizes(range_: Range) -> str:
     """`4K-max`."""
     return _join(range_, NO_SIZE_LIMIT, format_exact_size)

@@ -74,12 +74,14 @@ def parse_file(text: str, name: str, attributes: Attributes = DEFAULT_ATTRIBUTES
 def format_scheme(scheme: Scheme, attributes: Attributes = DEFAULT_ATTRIBUTES) -> str:
     """A scheme as one line of keys, which parse_scheme() reads back to the same."""
     access = scheme.access_pattern
-    words = [
-        f"action={scheme.action}",
-        f"size={pattern.format_sizes(access.sz)}",
-        f"accesses={pattern.format_accesses(access.nr_accesses, attributes)}",
-        f"age={pattern.format_ages(access.age, attributes)}",
-    ]
+    words = [f"action={scheme.action}"]
+    # What is not said is anything.
+    if not pattern.is_anything(access.sz, pattern.NO_SIZE_LIMIT):
+        words.append(f"size={pattern.format_sizes(access.sz)}")
+    if not pattern.is_anything(access.nr_accesses, pattern.NO_LIMIT):
+        words.append(f"accesses={pattern.format_accesses(access.nr_accesses, attributes)}")
+    if not pattern.is_anything(access.age, pattern.NO_LIMIT):
+        words.append(f"age={pattern.format_ages(access.age, attributes)}")
     if scheme.apply_interval_us:
         words.append(f"apply={pattern.format_exact_time(scheme.apply_interval_us)}")
     words += limits.format_limits(scheme.quotas, scheme.watermarks)

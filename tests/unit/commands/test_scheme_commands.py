@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import json
 import signal
@@ -131,6 +132,7 @@ def test_a_bad_line_applies_nothing(
         ("action=lru_prio", "100", "vaddr cannot do lru_prio"),
         ("action=hugepage", "paddr", "paddr cannot do hugepage"),
         ("action=stat filter=target:1", "100", "target:1 is of a target that is not monitored"),
+        ("action=cold filter=young", "100", "filter young is for pages, and cold for mappings"),
         ("action=stat filter=reject memcg:/none", "paddr", "there is no memory cgroup /none"),
         ("action=migrate_hot nid=7", "paddr", "there is no memory node 7"),
         ("action=migrate_hot dests=0:1,9:1", "paddr", "there is no memory node 9"),
@@ -184,7 +186,7 @@ def test_schemes_shows_what_they_did(
     assert text == [
         "kdamond 0 (thread 5001): 100 (app)",
         "0  action=pageout size=4K-max accesses=0%-0% age=5s-max quota=100M/1s",
-        "1  action=stat size=0-max accesses=0%-max age=0s-max",
+        "1  action=stat",
         "#  action    tried        size  applied        size  exceeds    quota now",
         "0  pageout   1.2 M     5.0 GiB   99,999  1023.0 MiB       12  50.0 MiB/1s",
         "1  stat      1.2 M     5.0 GiB   99,999  1023.0 MiB       12         none",
@@ -205,6 +207,52 @@ def test_long_schemes_are_broken_between_keys(
     lines = schemes.to_lines(system, schemes.installed(system), Canvas(width=80))
     assert len(lines) == 6 and max(map(len, lines)) <= 80
     assert "".join(lines[1:4]).split() == ["0", *installed(system)[0].split()]
+
+
+@pytest.mark.parametrize(
+    ("free", "said"),
+    [
+        (400, "    rests: 40% of memory is free, more than 20%"),
+        (205, "    rests: 20.5% of memory is free, more than 20%"),
+        (200, None),
+        (50, None),
+        (49, "    rests: 4.9% of memory is free, less than 5%"),
+        (None, None),
+    ],
+)
+def test_why_a_scheme_rests(
+    system: System,
+    damon: FakeKernel,
+    monkeypatch: pytest.MonkeyPatch,
+    free: int | None,
+    said: str | None,
+) -> None:
+    run_start(system, monkeypatch, "--schemes", "lru_sort", "paddr")
+    if free is not None:
+        (system.proc / "meminfo").write_text(f"MemTotal: 1000 kB\nMemFree: {free} kB\n")
+    lines = schemes.to_lines(system, schemes.installed(system), Canvas(width=80))
+    assert [line for line in lines if "rests" in line] == ([said] * 2 if said else [])
+    (system.proc / "meminfo").write_text("MemFree: 1 kB\nMemTotal: x\n")
+    assert system.free_permil() is None
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EINVAL, "does not take this monitoring, with these schemes"),
+        (errno.ENOENT, "no memory cgroup of a name"),
+        (errno.EOPNOTSUPP, "no pressure stall information"),
+        (errno.ENOMEM, "cannot write 'on'"),
+    ],
+)
+def test_what_the_kernel_itself_refuses(
+    system: System, damon: FakeKernel, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    before = damon.snapshot()
+    damon.fail["kdamonds/0/state"] = number
+    with pytest.raises(Error, match=words):
+        run_start(system, monkeypatch, "--scheme", "action=stat", "100")
+    assert damon.snapshot() == before
 
 
 def test_others_are_shown_and_left_alone(
@@ -330,7 +378,7 @@ def test_tuned_intervals_leave_schemes_what_they_mean(
     run_tune(system, "--scheme", "action=pageout accesses=5%-5%", "--aggr", "100ms")
     with pytest.raises(Error, match=r"scheme 0 \(pageout\) cannot stay .* its access rate"):
         run_tune(system, "--sample", "100ms", "--aggr", "200ms")
-    assert installed(system)[0].startswith("action=pageout size=0-max accesses=5%-5%")
+    assert installed(system)[0].startswith("action=pageout accesses=5%-5%")
 
 
 def test_tune_quotas(system: System, damon: FakeKernel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,9 @@ def test_what_is_not_said_is_anything() -> None:
     assert (access.sz.min, access.sz.max) == (0, NO_SIZE_LIMIT)
     assert (access.nr_accesses.min, access.nr_accesses.max) == (0, NO_LIMIT)
     assert (access.age.min, access.age.max) == (0, NO_LIMIT)
+    assert format_scheme(parse_scheme("0 max min max 0s max stat")) == "action=stat"
+    scheme = format_scheme(parse_scheme("action=stat size=1-max accesses=0%-100% age=0s-1s"))
+    assert scheme == "action=stat size=1-max accesses=0%-100% age=0s-1s"
 
 
 def test_columns_say_the_same_as_keys() -> None:
