@@ -173,12 +173,13 @@ def chosen(outcomes: Sequence[Outcome], risk: float) -> Outcome | None:
     for index, one in enumerate(outcomes):
         later = [o for o in outcomes[index:] if o.least_ns <= one.least_ns + SOON_NS]
         low = all(o.risk is None or o.risk <= risk for o in later)
-        if one.risk is not None and low and _worth(one.given, one.share):
+        if one.risk is not None and low and worth(one.given, one.share):
             return one
     return None
 
 
-def _worth(size: float, share: float) -> bool:
+def worth(size: float, share: float) -> bool:
+    """Whether so much memory is worth a scheme."""
     return size >= _WORTH_BYTES and share >= _WORTH
 
 
@@ -197,7 +198,7 @@ def _no_huge(views: Sequence[View], outcomes: Sequence[Outcome], risk: float) ->
     # DAMON's own ages meet unmapped memory, too, to which nothing is done.
     size = min(sum(_cold(view, one.least_ns, HUGE) for view in views), one.given)
     share = size / one.monitored if one.monitored else 0.0
-    if not _worth(size, share):
+    if not worth(size, share):
         return None
     return Proposal("nohugepage", HUGE, None, one.least_ns, size, share, one.risk)
 
@@ -217,6 +218,6 @@ def _cold(view: View, least_ns: int, least_size: int) -> float:
 
 def _hot(action: str, hots: Sequence[Hot], risk: float) -> Proposal | None:
     for one in hots:
-        if one.risk is not None and one.risk <= risk and _worth(one.size, one.share):
+        if one.risk is not None and one.risk <= risk and worth(one.size, one.share):
             return Proposal(action, one.least_size, one.rate, 0, one.size, one.share, one.risk)
     return None

@@ -13,6 +13,7 @@ from perf_damon.analysis.advice import (
     MULTIPLE,
     Advice,
     Proposal,
+    worth,
 )
 from perf_damon.analysis.idle import SOON_NS, Outcome
 from perf_damon.analysis.select import Selected
@@ -102,6 +103,16 @@ def _why_not_idle(advice: Advice, risk: float) -> str:
         return (
             f"of the memory that became idle {percent(min(known))} or more was accessed again "
             f"within {_time(SOON_NS)}, and --risk allows {percent(risk)}"
+        )
+    worst = max(advice.outcomes, key=lambda one: one.risk or 0)
+    if any(
+        one.risk is not None and one.risk <= risk and worth(one.given, one.share)
+        for one in advice.outcomes
+    ):
+        return (
+            f"of the memory that was idle for {_time(worst.least_ns)} {percent(worst.risk or 0)} "
+            f"was accessed again within {_time(SOON_NS)}, and --risk allows {percent(risk)}: a "
+            f"scheme may come so late, or later, by up to {_time(SOON_NS)}"
         )
     return "too little memory stays idle"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +117,25 @@ def test_what_is_not_proposed_is_said(run):
     assert "Not proposed: pageout, nohugepage: no memory was idle" in text.replace("\n# ", " ")
     text, _ = run(recorded(), "--address", f"{BASE + 20 * MB:#x}+80M")
     assert "Not proposed: hugepage: too little memory is hot" in text.replace("\n# ", " ")
+
+
+def test_what_would_be_wrong_a_little_later_is_said(run):
+    """80 MB are never touched, 10 MB once, after 12 s: idle for 1 s, it is not yet so soon."""
+    snapshots = []
+    for i in range(330):
+        after = i - 120
+        rows = [
+            (BASE, BASE + 80 * MB, 0, i),
+            (BASE + 80 * MB, BASE + 90 * MB, 2 if not after else 0, i if after < 0 else after),
+        ]
+        snapshots.append((1000 + 100 * i, rows))
+    maps = [(100, BASE, BASE + 90 * MB, "//anon")]
+    target = recordings.target(snapshots, pid=100, comm="app")
+    text, _ = run(recordings.recording(target, maps=maps), "--action", "pageout")
+    assert parse_file(text, "my.schemes") == []
+    said = text.replace("\n# ", " ")
+    assert re.search(r"pageout: of the memory that was idle for \d+ s 10\.0% was accessed", said)
+    assert "within 10 s, and --risk allows 5.0%: a scheme may come so late" in said
 
 
 def test_only_what_is_asked_for(run):
