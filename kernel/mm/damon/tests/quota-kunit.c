@@ -201,6 +201,24 @@ static void priorities_within_filters(struct kunit *test)
 	EXPECT_DONE(test, "0-10 1000-1070 1070-1090");
 }
 
+/* Nor does a target that is kept out. */
+static void priorities_within_targets(struct kunit *test)
+{
+	struct damon_ctx *ctx = fake_ctx(test);
+	struct damos *s = quota_scheme(test, ctx, DAMOS_PAGEOUT, 100);
+	struct damos_filter *f = damos_new_filter(DAMOS_FILTER_TYPE_TARGET, true, false);
+
+	KUNIT_ASSERT_NOT_NULL(test, f);
+	f->target_idx = 1;
+	damos_add_filter(s, f);
+	s->quota.weight_age = 1;
+	fake_region(test, fake_target(test, ctx), 0, 70, 0, 100);
+	fake_region(test, fake_target(test, ctx), 100, 1100, 0, 1000);
+	fake_region(test, fake_target(test, ctx), 1200, 1330, 0, 10);
+	damos_end_sample(ctx, true);
+	EXPECT_DONE(test, "0-70 1200-1230");
+}
+
 static void scores_follow_weights(struct kunit *test)
 {
 	struct damon_ctx *ctx = fake_ctx(test);
@@ -632,6 +650,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(windows_go_on_by_priority),
 	KUNIT_CASE(hot_memory_comes_first),
 	KUNIT_CASE(priorities_within_filters),
+	KUNIT_CASE(priorities_within_targets),
 	KUNIT_CASE(scores_follow_weights),
 	KUNIT_CASE(odd_quotas),
 	KUNIT_CASE(time_is_kept_steady),
