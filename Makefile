@@ -13,7 +13,7 @@ KERNEL ?= debian
 CMD ?= perf damon status
 GUESTS := guest-commands guest-errors guest-schemes guest-truth
 # What is tested on the kernel built from kernel/, whatever KERNEL is.
-OURS := ours-commands ours-kernel ours-selftests ours-truth
+OURS := ours-commands ours-kernel ours-schemes ours-selftests ours-truth
 # And with KASAN, lockdep and fault injection: those marked stress; with DEBUG_TESTS= all, for an hour.
 DEBUG := debug-kernel
 DEBUG_TESTS ?= -m stress

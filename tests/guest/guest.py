@@ -19,6 +19,7 @@ import pytest
 ADMIN = Path("/sys/kernel/mm/damon/admin")
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE_S = 180
+IS_OURS = "ours" in os.uname().release
 _PR_SET_CHILD_SUBREAPER = 36
 
 if not Path("/run/lab/share").is_dir():
@@ -133,6 +134,22 @@ def somebody_elses(target: int) -> Iterator[None]:
     assert tree() == before, "left alone"
     put("kdamonds/0/state", "off")
     put("kdamonds/nr_kdamonds", 0)
+
+
+def swap_on(size: int) -> None:
+    """Swap of so many bytes, in compressed memory."""
+    zram = Path("/sys/block/zram0")
+    if not zram.exists():
+        assert run("modprobe", "zram").returncode == 0
+    (zram / "disksize").write_text(str(size))
+    for words in (("mkswap", "/dev/zram0"), ("swapon", "/dev/zram0")):
+        result = run(*words)
+        assert result.returncode == 0, result.stderr
+
+
+def swap_off() -> None:
+    assert run("swapoff", "/dev/zram0").returncode == 0
+    Path("/sys/block/zram0/reset").write_text("1")
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from guest import ADMIN, wait_until
+from guest import ADMIN, IS_OURS, wait_until
 
-IS_OURS = "ours" in os.uname().release
 ours = pytest.mark.skipif(not IS_OURS, reason="not of upstream's 6.12")
 
 K = "kdamonds/0"
@@ -54,7 +53,7 @@ def all_off() -> None:
 
 
 HARMLESS = {EBUSY, ECANCELED, EINVAL, ENODEV, ENOENT, ENOMEM, EPERM, ERANGE}
-COMPLAINTS = ("BUG:", "WARNING:", "Oops", "KASAN", "Call Trace", "refcount", "ODEBUG", "UBSAN")
+COMPLAINTS = ("BUG:", "WARNING:", "Oops", "KASAN", "Call Trace", "refcount_t", "ODEBUG", "UBSAN")
 
 
 @contextmanager

@@ -23,7 +23,6 @@ from files import (
     FAIL_NTH,
     GARBAGE,
     HARMLESS,
-    IS_OURS,
     KMEMLEAK,
     C,
     K,
@@ -37,7 +36,7 @@ from files import (
     ours,
 )
 
-from guest import ADMIN, kdamonds, put, wait_until
+from guest import ADMIN, IS_OURS, kdamonds, put, wait_until
 
 __all__ = ["log"]
 
@@ -365,8 +364,11 @@ def puts(scheme: str = S, **values: object) -> None:
         put(f"{scheme}/{name.replace('__', '/')}", value)
 
 
-def a_filter(folder: str = "filters", **values: object) -> Callable[[], None]:
+def a_filter(
+    folder: str = "filters", *, action: str = "stat", **values: object
+) -> Callable[[], None]:
     def prepare() -> None:
+        put(f"{S}/action", action)
         put(f"{S}/{folder}/nr_filters", 1)
         puts(f"{S}/{folder}/0", **values)
 
@@ -430,6 +432,10 @@ UNSOUND: dict[str, tuple[Callable[[], None], int]] = {
     ),
     "sizes the wrong way round": (
         physical(a_filter("ops_filters", type="hugepage_size", min=2, max=1)),
+        EINVAL,
+    ),
+    "a filter of pages where the action is for mappings": (
+        a_filter("ops_filters", action="cold", type="anon"),
         EINVAL,
     ),
     "no such cgroup": (

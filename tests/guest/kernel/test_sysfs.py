@@ -19,7 +19,6 @@ from files import (
     FAIL_NTH,
     GARBAGE,
     HARMLESS,
-    IS_OURS,
     KMEMLEAK,
     C,
     K,
@@ -33,7 +32,7 @@ from files import (
     ours,
 )  # fmt: skip
 
-from guest import ADMIN, kdamonds, put, wait_until
+from guest import ADMIN, IS_OURS, kdamonds, put, wait_until
 
 __all__ = ["log"]
 

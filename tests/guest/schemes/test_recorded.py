@@ -38,7 +38,7 @@ def applied(*words: object) -> list[dict[str, str]]:
 
 def test_each_scheme_acts_on_what_it_is_for(here: Path, target: int) -> None:
     ok("start", "--scheme", COLD, "--scheme", HOT, target)
-    result = damon("record", "--schemes", "--timeout", "15s", target)
+    result = damon("record", "--schemes", "--timeout", "10s", target)
     assert result.returncode == 0, result.stderr
     assert "schemes: stat, stat ]" in result.stderr
     assert "schemes acted on" in result.stderr
@@ -117,7 +117,7 @@ def test_advice_is_taken_by_the_kernel(here: Path, target: int) -> None:
     assert 2 * MB < cold["size"] < 15 * MB and cold["risk"] <= 0.05
     assert 7 * MB < data["idle"][0]["given"] < 15 * MB
 
-    text = ok("advise", "--action", "pageout,nohugepage")
+    text = ok("advise", *window, "--action", "pageout,nohugepage")
     assert "action=pageout size=4K-max accesses=0%-0% age=" in text
     (here / "my.schemes").write_text(text)
     ok("start", "--schemes", "my.schemes", target)
@@ -125,7 +125,7 @@ def test_advice_is_taken_by_the_kernel(here: Path, target: int) -> None:
     assert any(one["scheme"].startswith("action=pageout") for one in running["schemes"])
     ok("stop")
 
-    result = damon("advise", "--apply", "--action", "nohugepage")
+    result = damon("advise", *window, "--apply", "--action", "nohugepage")
     assert result.returncode == 0, result.stderr
     assert f"monitors {target} (workload)" in result.stderr
     ok("stop")
