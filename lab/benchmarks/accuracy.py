@@ -60,7 +60,6 @@ COST_GOAL = 0.5
 
 COST_S = 10
 MEMORY = "3G"
-PAGE = 4096
 SHORT = 0.9
 """A recording of less than so much of the time that was asked for is a failure."""
 BOOT_S = 300
@@ -166,11 +165,7 @@ def cost(side: Side, part: Part, pattern: str, number: int) -> Cost:
 def _speed(path: Path, figures: dict[str, int]) -> float:
     """Pages that a workload accessed in a nanosecond, while it was watched."""
     [process] = truth.read(path).values()
-    pages = sum(
-        touch.passes * (touch.end - touch.start) // PAGE
-        for phase in process.phases
-        for touch in phase.touches
-    )
+    pages = sum(touch.passes * touch.pages for phase in process.phases for touch in phase.touches)
     share = figures["workload_ns"] / figures["elapsed_ns"]
     return pages / figures["workload_total_ns"] * share
 

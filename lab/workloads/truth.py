@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,23 @@ class Touch:
     """Nanoseconds from the begin of a pass to the next; 0 is full speed."""
     passes: int
     """How often all of it was accessed."""
+    stride: int = PAGE
+    """Bytes from a page that was accessed to the next."""
+    fresh: bool = False
+    """Each pass began with new memory."""
+
+    @property
+    def pages(self) -> int:
+        """How many pages a pass accesses."""
+        return -(-(self.end - self.start) // self.stride)
+
+    def hot(self) -> Iterator[tuple[int, int]]:
+        """The ranges that a pass accesses, in order."""
+        if self.stride == PAGE:
+            yield self.start, self.end
+            return
+        for start in range(self.start, self.end, self.stride):
+            yield start, start + PAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +72,7 @@ class Phase:
     def hot(self) -> tuple[tuple[int, int], ...]:
         """The touched address ranges, in order, those that meet joined."""
         joined: list[tuple[int, int]] = []
-        for start, end in sorted((touch.start, touch.end) for touch in self.touches):
+        for start, end in sorted(part for touch in self.touches for part in touch.hot()):
             if joined and start <= joined[-1][1]:
                 joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
             else:

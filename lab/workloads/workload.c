@@ -55,6 +55,7 @@ struct region {
 	enum thp thp;
 	bool sparse;		/* only what is touched is populated */
 	uint64_t gap;		/* unmapped addresses beside the region before, 0: do not care */
+	uint64_t random;	/* bytes of each page that do not compress */
 	char *start;
 };
 
@@ -63,7 +64,9 @@ struct touch {
 	int region_index;
 	uint64_t offset;
 	uint64_t length;
+	uint64_t stride;	/* from a page that is touched to the next */
 	bool write;
+	bool fresh;		/* each pass begins with new memory */
 	int64_t every;		/* ns from the begin of a pass to the next, 0: at full speed */
 	int64_t due;
 	uint64_t passes;
@@ -261,7 +264,7 @@ static void parse_process(struct pattern *pattern, struct word *words, int nr)
 
 /*
  * region NAME SIZE [anonymous | heap | file=PATH] [thp=on|off|default] [populate=yes|no]
- *	[gap=SIZE]
+ *	[gap=SIZE] [random=SIZE]
  */
 static void parse_region(struct pattern *pattern, struct word *words, int nr)
 {
@@ -272,7 +275,7 @@ static void parse_region(struct pattern *pattern, struct word *words, int nr)
 
 	if (nr < 3)
 		bad_pattern(&words[0], "write: region NAME SIZE [anonymous|heap|file=PATH] "
-			    "[thp=on|off|default] [populate=yes|no] [gap=SIZE]");
+			    "[thp=on|off|default] [populate=yes|no] [gap=SIZE] [random=SIZE]");
 	for (i = 0; i < process->nr_regions; i++)
 		if (!strcmp(process->regions[i].name, words[1].text))
 			bad_pattern(&words[1], "there is a region '%s' already", words[1].text);
@@ -306,6 +309,10 @@ static void parse_region(struct pattern *pattern, struct word *words, int nr)
 				bad_pattern(&words[i], "populate= is yes or no, not '%s'", value);
 		} else if ((value = value_of(&words[i], "gap"))) {
 			region->gap = size_word(&words[i], value);
+		} else if ((value = value_of(&words[i], "random"))) {
+			if (!parse_size(value, &region->random) || region->random > PAGE_SIZE)
+				bad_pattern(&words[i], "'%s' is no part of a page: write 1K",
+					    value);
 		} else {
 			bad_pattern(&words[i], "what is '%s' of a region?", words[i].text);
 		}
@@ -327,7 +334,7 @@ static void parse_phase(struct pattern *pattern, struct word *words, int nr)
 	process->phases[process->nr_phases - 1].duration = time_word(&words[1], words[1].text);
 }
 
-/* touch REGION OFFSET LENGTH [read|write] [every=TIME] */
+/* touch REGION OFFSET LENGTH [read|write|fresh] [every=TIME] [stride=SIZE] */
 static void parse_touch(struct pattern *pattern, struct word *words, int nr)
 {
 	struct process *process = current_process(pattern);
@@ -339,7 +346,8 @@ static void parse_touch(struct pattern *pattern, struct word *words, int nr)
 
 	if (nr < 4)
 		bad_pattern(&words[0],
-			    "write: touch REGION OFFSET LENGTH [read|write] [every=TIME]");
+			    "write: touch REGION OFFSET LENGTH [read|write|fresh] [every=TIME] "
+			    "[stride=SIZE]");
 	if (!process->nr_phases)
 		bad_pattern(&words[0], "touch belongs to a phase, and none came before");
 	phase = &process->phases[process->nr_phases - 1];
@@ -356,19 +364,31 @@ static void parse_touch(struct pattern *pattern, struct word *words, int nr)
 			    process->name);
 	touch->offset = size_word(&words[2], words[2].text);
 	touch->length = size_word(&words[3], words[3].text);
+	touch->stride = PAGE_SIZE;
 	if (!touch->length)
 		bad_pattern(&words[3], "a touch of no length");
 	if (touch->offset > region->size || touch->length > region->size - touch->offset)
 		bad_pattern(&words[3], "the touch ends behind region '%s'", region->name);
 	for (i = 4; i < nr; i++) {
-		if (!strcmp(words[i].text, "write"))
+		if (!strcmp(words[i].text, "write")) {
 			touch->write = true;
-		else if (!strcmp(words[i].text, "read"))
+		} else if (!strcmp(words[i].text, "read")) {
 			touch->write = false;
-		else if ((value = value_of(&words[i], "every")))
+		} else if (!strcmp(words[i].text, "fresh")) {
+			if (region->kind == FILE_BACKED)
+				bad_pattern(&words[i], "region '%s' has a file's memory, which is "
+					    "never fresh", region->name);
+			touch->fresh = true;
+			touch->write = true;
+		} else if ((value = value_of(&words[i], "every"))) {
 			touch->every = time_word(&words[i], value);
-		else
+		} else if ((value = value_of(&words[i], "stride"))) {
+			touch->stride = size_word(&words[i], value);
+			if (!touch->stride)
+				bad_pattern(&words[i], "a stride of nothing");
+		} else {
 			bad_pattern(&words[i], "what is '%s' of a touch?", words[i].text);
+		}
 	}
 }
 
@@ -521,6 +541,8 @@ static void tell_phase(const struct process *process, const struct phase *phase,
 		fprintf(file, ", \"start\": %" PRIuPTR ", \"end\": %" PRIuPTR, start,
 			start + touch->length);
 		fprintf(file, ", \"access\": \"%s\"", touch->write ? "write" : "read");
+		fprintf(file, ", \"stride\": %" PRIu64 ", \"fresh\": %s", touch->stride,
+			touch->fresh ? "true" : "false");
 		fprintf(file, ", \"every\": %" PRId64 ", \"passes\": %" PRIu64 "}", touch->every,
 			touch->passes);
 	}
@@ -590,13 +612,25 @@ static char *map_region(struct region *region, const struct region *below)
 	return start;
 }
 
-static void populate(char *start, uint64_t size)
+/* Populate one page in each stride of a region's memory. */
+static void populate(const struct region *region, uint64_t begin, uint64_t size, uint64_t stride)
 {
-	uint64_t offset;
+	static uint64_t state = 1;
+	char *start = region->start + begin;
+	uint64_t offset, i;
 
-	if (madvise(start, size, MADV_POPULATE_WRITE))
-		for (offset = 0; offset < size; offset += PAGE_SIZE)
+	if (stride > PAGE_SIZE || madvise(start, size, MADV_POPULATE_WRITE))
+		for (offset = 0; offset < size; offset += stride)
 			*(volatile char *)(start + offset) = 1;
+	for (offset = 0; region->random && offset < size; offset += stride) {
+		for (i = 0; i + sizeof(state) <= region->random; i += sizeof(state)) {
+			/* xorshift */
+			state ^= state << 13;
+			state ^= state >> 7;
+			state ^= state << 17;
+			memcpy(start + offset + i, &state, sizeof(state));
+		}
+	}
 }
 
 /* Populate what any phase touches of a region. */
@@ -609,7 +643,7 @@ static void populate_touched(const struct process *process, const struct region 
 		for (j = 0; j < process->phases[i].nr_touches; j++) {
 			touch = &process->phases[i].touches[j];
 			if (touch->region == region)
-				populate(region->start + touch->offset, touch->length);
+				populate(region, touch->offset, touch->length, touch->stride);
 		}
 	}
 }
@@ -626,7 +660,7 @@ static void make_region(const struct process *process, struct region *region,
 	if (region->sparse)
 		populate_touched(process, region);
 	else
-		populate(region->start, region->size);
+		populate(region, 0, region->size, PAGE_SIZE);
 }
 
 /* Sleep until a time, or until a signal asks to stop, even one that came just before. */
@@ -647,10 +681,12 @@ static void sleep_until(int64_t time)
 static bool pass(const struct touch *touch, int64_t end)
 {
 	volatile char *page = touch->region->start + touch->offset;
-	uint64_t nr = touch->length / PAGE_SIZE;
+	uint64_t nr = (touch->length + touch->stride - 1) / touch->stride;
 	uint64_t i;
 
-	for (i = 0; i < nr; i++, page += PAGE_SIZE) {
+	if (touch->fresh && madvise((char *)page, touch->length, MADV_DONTNEED))
+		die("region '%s': MADV_DONTNEED: %s", touch->region->name, strerror(errno));
+	for (i = 0; i < nr; i++, page += touch->stride) {
 		if (touch->write)
 			*page = (char)i;
 		else

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+import zlib
 from itertools import pairwise
 from pathlib import Path
 
@@ -197,6 +198,64 @@ def test_only_what_is_touched_of_a_sparse_region_has_memory(workload_program, tm
     assert resident(regions["n"]) == 1024
 
 
+def test_strides_and_fresh_memory(workload_program, tmp_path):
+    (tmp_path / "pattern").write_text(
+        "region m 8M thp=off populate=no\nregion n 2M thp=off populate=no gap=1M\n"
+        "phase 20ms\n touch m 0 8M write stride=1M\n touch n 0 1M write\n"
+        "phase 60s\n touch n 512K 512K fresh stride=1M every=60s\n"
+    )
+    program = subprocess.Popen(
+        [workload_program, "--truth", tmp_path / "truth", tmp_path / "pattern"]
+    )
+    try:
+        wait_for(lambda: b'"type": "phase"' in b"".join(lines(tmp_path)))
+        time.sleep(0.2)
+        smaps = Path(f"/proc/{program.pid}/smaps").read_text()
+        program.terminate()
+        program.wait()
+    finally:
+        program.kill()
+        program.wait()
+    process = only(tmp_path)
+    rss = {
+        name: re.search(
+            rf"^{region.start:x}-{region.end:x} .*?^Rss: +(\d+) kB$", smaps, re.M | re.S
+        )[1]
+        for name, region in process.regions.items()
+    }
+    # Of n: half of a megabyte, and one page of the half that was given back.
+    assert rss == {"m": "32", "n": "516"}
+    strided, dense = process.phases[0].touches
+    assert (strided.stride, strided.fresh, strided.pages) == (MB, False, 8)
+    assert (dense.stride, dense.pages) == (4096, 256)
+    m = process.regions["m"].start
+    assert [(a - m, b - m) for a, b in strided.hot()] == [(i * MB, i * MB + 4096) for i in range(8)]
+    [fresh] = process.phases[1].touches
+    assert (fresh.fresh, fresh.access, fresh.passes, fresh.pages) == (True, "write", 1, 1)
+
+
+def test_random_bytes_are_such(workload_program, tmp_path):
+    (tmp_path / "pattern").write_text(
+        "region m 1M thp=off random=1K\nregion n 1M thp=off\nphase 60s\n"
+    )
+    program = subprocess.Popen(
+        [workload_program, "--truth", tmp_path / "truth", tmp_path / "pattern"]
+    )
+    try:
+        wait_for(lambda: b'"type": "start"' in b"".join(lines(tmp_path)))
+        regions = only(tmp_path).regions
+        with Path(f"/proc/{program.pid}/mem").open("rb", buffering=0) as memory:
+            pages = {}
+            for name, region in regions.items():
+                memory.seek(region.start)
+                pages[name] = memory.read(MB)
+    finally:
+        program.kill()
+        program.wait()
+    assert 0.25 * MB < len(zlib.compress(pages["m"])) < 0.3 * MB
+    assert len(zlib.compress(pages["n"])) < 0.01 * MB
+
+
 def lines(tmp_path):
     path = tmp_path / "truth"
     return path.read_bytes().splitlines() if path.exists() else []
@@ -256,6 +315,7 @@ def test_a_signal_ends_it_with_the_truth_so_far(
         ("region m 1M populate=maybe\n", "1:13", "populate= is yes or no, not 'maybe'"),
         ("region m 1M file=\n", "1:13", "names no file"),
         ("region m 1M sparse\n", "1:13", "what is 'sparse'"),
+        ("region m 1M random=5K\n", "1:13", "'5K' is no part of a page"),
         ("region m 1M heap gap=4K\n", "1:1", "gap="),
         ("phase\n", "1:1", "write: phase DURATION"),
         ("phase 5\n", "1:7", "'5' is no time"),
@@ -269,6 +329,9 @@ def test_a_signal_ends_it_with_the_truth_so_far(
         ("region m 1M\nphase 1s\ntouch m 0 0\n", "3:11", "no length"),
         ("region m 1M\nphase 1s\ntouch m 0 4K twice\n", "3:14", "what is 'twice'"),
         ("region m 1M\nphase 1s\ntouch m 0 4K every=x\n", "3:14", "'x' is no time"),
+        ("region m 1M\nphase 1s\ntouch m 0 4K stride=1K\n", "3:14", "no whole number of pages"),
+        ("region m 1M\nphase 1s\ntouch m 0 4K stride=0\n", "3:14", "a stride of nothing"),
+        ("region m 1M file=f\nphase 1s\ntouch m 0 4K fresh\n", "3:14", "never fresh"),
         ("process a\nphase 1s\nprocess a\n", "3:9", "a process 'a' already"),
         ("process\n", "1:1", "write: process NAME"),
         ("region m 1M " + "x " * 20 + "\n", "1:39", "too many words"),
