@@ -22,20 +22,18 @@ instruction clock. The last one is the measure for the others.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from types import FrameType
 
 from lab import kernels
 from lab.benchmarks import guests
 from lab.benchmarks.guests import Side
 from lab.benchmarks.score import Score, found_after, score
+from lab.benchmarks.tables import alone_in, end_by_signals, header, positive, spread, verdict
 from lab.common import BUILD, CHECKOUT, LabError, compile_python, setup
 from lab.workloads import truth
 from lab.workloads.build import build
@@ -183,16 +181,6 @@ def table(plan: Plan, head: str, patterns: Sequence[str], line: Callable[..., st
     return rows
 
 
-def verdict(goal: str, met: bool) -> str:
-    return f"goal {goal}: {'met' if met else 'missed'}"
-
-
-def spread(values: Sequence[float], digits: int) -> str:
-    """The median (lowest…highest)."""
-    low, high = (f"{value:.{digits}f}" for value in (min(values), max(values)))
-    return f"{median(values):.{digits}f} ({low}…{high})"
-
-
 def accuracy_part(plan: Plan) -> list[str]:
     """Measure and tell the accuracy."""
     part = Part("accuracy", "record", plan.patterns, plan.runs, plan.seconds)
@@ -293,24 +281,7 @@ def scale_part(plan: Plan) -> list[str]:
     ]
 
 
-def header(plan: Plan) -> str:
-    """Which kernels these are."""
-    told = []
-    for side in plan.sides:
-        paths = side.folder.glob("*/release")
-        path = max(paths, key=lambda path: path.stat().st_mtime)
-        told.append(f"{side.name}: Linux {path.read_text()}")
-    return "; ".join(told)
-
-
 # The command line
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -325,10 +296,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help=f"repeatable, the last is the measure (default: {', '.join(KERNELS)})")  # fmt: skip
     add("--pattern", action="append", metavar="NAME", choices=PATTERNS,
         help=f"repeatable (default: {', '.join(PATTERNS)})")  # fmt: skip
-    add("--runs", type=_positive, default=3, metavar="N", help="of each (default: 3)")
+    add("--runs", type=positive, default=3, metavar="N", help="of each (default: 3)")
     add(
         "--seconds",
-        type=_positive,
+        type=positive,
         default=20,
         metavar="N",
         help="of a recording (default: 20)",
@@ -340,25 +311,14 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _on_signal(number: int, _frame: FrameType | None) -> None:
-    # An exception, so that the guests are ended too.
-    raise LabError(f"ended by {signal.Signals(number).name}")
-
-
 def main(argv: list[str]) -> int:
     """lab/bench accuracy."""
     options = _parse(argv)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _on_signal)
+    end_by_signals()
     setup()
     build()
     compile_python()
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with (FOLDER / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LabError(f"another one writes to {FOLDER}: let it end first") from None
+    with alone_in(FOLDER):
         print(_run(options), end="")
     return 0
 
@@ -385,5 +345,5 @@ def _run(options: argparse.Namespace) -> str:
     for part in parts:
         lines += ["", *part(plan)]
         # Each part when it is there: the next takes a while, and may fail.
-        TABLES.write_text("\n".join([header(plan), *lines]) + "\n")
+        TABLES.write_text("\n".join([header(plan.sides), *lines]) + "\n")
     return TABLES.read_text()

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What benchmarks on several kernels share: a folder of their own, the words of their tables."""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from types import FrameType
+
+from lab.benchmarks.guests import Side
+from lab.common import LabError
+
+
+def positive(text: str) -> int:
+    """A number of the command line that is at least 1; raises ValueError."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def verdict(goal: str, met: bool) -> str:
+    return f"goal {goal}: {'met' if met else 'missed'}"
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """The median (lowest…highest)."""
+    low, high = (f"{value:.{digits}f}" for value in (min(values), max(values)))
+    return f"{median(values):.{digits}f} ({low}…{high})"
+
+
+def header(sides: Sequence[Side]) -> str:
+    """Which kernels these are, by what their guests have written last."""
+    told = []
+    for side in sides:
+        paths = side.folder.glob("*/release")
+        path = max(paths, key=lambda path: path.stat().st_mtime)
+        told.append(f"{side.name}: Linux {path.read_text()}")
+    return "; ".join(told)
+
+
+def end_by_signals() -> None:
+    """Signals that ask to end raise: so the guests are ended too."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _on_signal)
+
+
+def _on_signal(number: int, _frame: FrameType | None) -> None:
+    raise LabError(f"ended by {signal.Signals(number).name}")
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Nobody else writes to a folder; raises LabError where somebody does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError(f"another one writes to {folder}: let it end first") from None
+        yield
