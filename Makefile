@@ -31,7 +31,7 @@ help:
 	@echo 'make check-kernel  all warnings of compiler, sparse, kernel-doc and checkpatch'
 	@echo 'make debug-kernel  stress tests with KASAN, lockdep and fault injection; DEBUG_TESTS= all tests'
 	@echo 'make patches   the kernel code as a series for mail, in build/patches'
-	@echo 'make bench     reports: speed and memory; kernel: accuracy and cost; an hour, nothing else running'
+	@echo 'make bench     reports: speed and memory; kernel: accuracy, cost and schemes; two hours, nothing else'
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
 	@echo 'make uninstall take it away again'
 	@echo 'make clean     remove build/'
@@ -106,6 +106,7 @@ test-patches: setup
 bench: setup
 	lab/bench report
 	lab/bench accuracy --scale
+	lab/bench schemes
 
 man: $(MAN)
 

@@ -7,7 +7,7 @@
 What was measured goes to files in OUT; lab/benchmarks/schemes.py makes figures of them. NAME is
 the kernel's, for telling how far it is; REDIS is where redis-server was unpacked to.
 
-Each setting of a part gives SETTING.RUN.json: what was seen twice a second, of the process that is
+Each setting of a part gives SETTING.RUN.json: what was seen about twice a second, of the process that is
 watched, of swap and of the kdamond, and what perf damon schemes told at the end; of workloads
 SETTING.RUN.truth as well, and of quotas SETTING.RUN.trace, which is damos_before_apply.
 
@@ -39,7 +39,7 @@ from accuracy_guest import cpu_time, run, workload
 COLD = "size=4K-max accesses=0%-0%"
 PRCL = ("4K max min min 5s max pageout quota=100M/1s weights=0/3/7",)
 ETHP = (
-    "2M max 25% max 500ms max hugepage",
+    "2M max 40% max min max hugepage",
     "2M max min min 7s max nohugepage",
 )
 SIZE = (f"action=pageout {COLD} age=1s-max quota=10M/1s",)
@@ -49,7 +49,8 @@ COUNTED = (f"action=stat {COLD} age=1s-max",)
 PAGE = 4096
 RETURN_NS = 10_000_000_000
 """Who is paged out and comes back sooner was paged out wrongly."""
-EVERY_S = 0.5
+EVERY_S = 0.43
+"""No part of a second, in which workloads begin things."""
 POLL_S = 0.05
 FINE_S = 0.01
 START_S = 120
