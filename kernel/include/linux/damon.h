@@ -251,6 +251,7 @@ struct damon_call_control {
  * @addr_unit:	bytes of a physical address for each unit of a region's
  * @adaptive_targets: list of struct damon_target
  * @schemes:	list of struct damos
+ * @owner:	for who made the context; nobody else looks at it
  * @kdamond:	the thread that serves this context; NULL while none does.
  *		Protected by @kdamond_lock.
  * @kdamond_lock: protects @kdamond, and the calls and the walk that wait for it
@@ -261,6 +262,7 @@ struct damon_ctx {
 	unsigned long addr_unit;
 	struct list_head adaptive_targets;
 	struct list_head schemes;
+	void *owner;
 
 	struct task_struct *kdamond;
 	spinlock_t kdamond_lock;	/* for kdamond and calls */
