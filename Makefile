@@ -13,9 +13,9 @@ KERNEL ?= debian
 CMD ?= perf damon status
 GUESTS := guest-commands guest-errors guest-schemes guest-truth
 # What is tested on the kernel built from kernel/, whatever KERNEL is.
-OURS := ours-commands ours-kernel ours-schemes ours-selftests ours-truth
+OURS := ours-commands ours-darc ours-kernel ours-schemes ours-selftests ours-truth
 # And with KASAN, lockdep and fault injection: those marked stress; with DEBUG_TESTS= all, for an hour.
-DEBUG := debug-kernel
+DEBUG := debug-darc debug-kernel
 DEBUG_TESTS ?= -m stress
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
 
@@ -30,6 +30,7 @@ help:
 	@echo 'make kunit     the kernel code under KUnit, in user-mode Linux'
 	@echo 'make check-kernel  all warnings of compiler, sparse, kernel-doc and checkpatch'
 	@echo 'make debug-kernel  stress tests with KASAN, lockdep and fault injection; DEBUG_TESTS= all tests'
+	@echo 'make debug-darc    the same for all tests of DARC'
 	@echo 'make patches   the kernel code as a series for mail, in build/patches'
 	@echo 'make bench     reports: speed and memory; kernel: accuracy, cost and schemes; two hours, nothing else'
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
@@ -56,7 +57,7 @@ test-guest: setup $(VENV_SYSTEM)/done
 	lab/kernel ours >/dev/null
 	lab/kernel ours-debug >/dev/null
 	lab/selftests >/dev/null
-	+$(MAKE) --no-print-directory -j2 -Otarget $(DEBUG) $(OURS) $(GUESTS)
+	+$(MAKE) --no-print-directory -j2 -Otarget debug-kernel $(OURS) $(GUESTS)
 
 $(GUESTS): guest-%:
 	lab/guest --kernel $(KERNEL) --memory 3G --timeout 45m -- \
@@ -66,6 +67,7 @@ $(OURS): ours-%:
 	lab/guest --kernel ours --nodes 2 --memory 3G --timeout 45m -- \
 		env REDIS="$$(lab/package redis-server redis-tools)" $(PYTEST_IN_GUEST) tests/guest/$*
 
+debug-darc: DEBUG_TESTS =
 $(DEBUG): debug-%:
 	lab/guest --kernel ours-debug --nodes 2 --memory 3G --timeout 90m -- \
 		$(PYTEST_IN_GUEST) $(DEBUG_TESTS) tests/guest/$*

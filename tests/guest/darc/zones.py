@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A zone's files, and processes that take its memory: what the tests of DARC have in common."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import guest
+from guest import run
+
+DARC = Path("/sys/kernel/mm/darc")
+PAGE = os.sysconf("SC_PAGESIZE")
+MB = 1 << 20
+VM = Path("/proc/sys/vm")
+TOOLS = {**os.environ, "PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
+
+PROGRAM = f"""
+import ctypes, mmap, sys, zlib
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+BIND = 2
+nodes = ctypes.c_ulong(1 << int(sys.argv[1]))
+held = []
+def bind():
+    # Not for what Python itself needs.
+    assert not libc.syscall(238, BIND, ctypes.byref(nodes), 64)
+def unbind():
+    assert not libc.syscall(238, 0, None, 0)
+def hold(size):
+    bind()
+    at = libc.mmap(None, size, 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    for page in range(at, at + size, {PAGE}):
+        ctypes.memmove(page, page.to_bytes(8, "little") * 16, 128)
+    unbind()
+    held.append((at, size))
+    return at
+def release(nr=None):
+    for at, size in held[-nr:] if nr else held[:]:
+        assert not libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(size))
+        held.remove((at, size))
+def lock(at, size):
+    assert not libc.mlock(ctypes.c_void_p(at), ctypes.c_size_t(size))
+def read(at, size):
+    for page in range(at, at + size, {PAGE}):
+        assert ctypes.string_at(page, 8) == page.to_bytes(8, "little")
+def keep_reading(at, size):
+    memory = memoryview((ctypes.c_char * size).from_address(at))
+    while True:
+        zlib.crc32(memory)
+def cache(path):
+    bind()
+    with open(path, "rb") as file:
+        while file.read(1 << 20):
+            pass
+    unbind()
+for line in sys.stdin:
+    print(eval(line), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Watermarks, in bytes."""
+
+    low: int
+    mid: int
+    high: int
+
+
+class Zone:
+    """A zone's directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.nid = int(path.name.partition("-")[0])
+        self.name = path.name.partition("-")[2]
+
+    def get(self, name: str) -> str:
+        text = (self.path / name).read_text()
+        assert text.endswith("\n")
+        return text[:-1]
+
+    def number(self, name: str) -> int:
+        return int(self.get(name))
+
+    def marks(self) -> Marks:
+        return Marks(*(self.number(name) for name in ("low", "mid", "high")))
+
+    def set_marks(self, marks: Marks) -> None:
+        """In the order in which each write is in order."""
+        put(self.path / "low", "default")
+        put(self.path / "high", self.number("managed") // PAGE * PAGE)
+        put(self.path / "mid", marks.mid)
+        put(self.path / "low", marks.low)
+        put(self.path / "high", marks.high)
+
+    def defaults(self) -> None:
+        """Have no watermarks of one's own."""
+        put(self.path / "high", self.number("managed"))
+        for name in ("low", "mid", "high"):
+            if error(self.path / name, "default"):
+                put(self.path / "low", self.number("zone_high") + PAGE)
+                put(self.path / name, "default")
+        put(self.path / "low", "default")
+
+    def state(self) -> str:
+        return self.get("state")
+
+    def proc(self) -> dict[str, int]:
+        """What /proc/zoneinfo says of it, in bytes."""
+        wanted = f"Node {self.nid}, zone {self.name:>8}"
+        text = Path("/proc/zoneinfo").read_text().partition(wanted)[2].partition("\nNode ")[0]
+        found = {}
+        for key, name in (("pages free", "free"), ("high", "zone_high"), ("managed", "managed")):
+            match = re.search(rf"^ +{key} +(\d+)$", text, re.MULTILINE)
+            assert match
+            found[name] = int(match[1]) * PAGE
+        return found
+
+
+def put(path: Path, value: object) -> None:
+    path.write_text(str(value))
+
+
+def error(path: Path, value: object) -> int:
+    """Write once; the error number, or 0."""
+    try:
+        fd = os.open(path, os.O_WRONLY)
+    except OSError as failed:
+        return failed.errno or -1
+    try:
+        os.write(fd, value if isinstance(value, bytes) else str(value).encode())
+    except OSError as failed:
+        return failed.errno or -1
+    finally:
+        os.close(fd)
+    return 0
+
+
+def zones() -> list[Zone]:
+    return [Zone(path) for path in sorted((DARC / "zones").iterdir())]
+
+
+def biggest_of_last_node() -> Zone:
+    """A zone that the rest of the system has no need of, where there are several nodes."""
+    last = max(zone.nid for zone in zones())
+    return max((zone for zone in zones() if zone.nid == last), key=lambda z: z.number("managed"))
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    guest.wait_until(condition, what, 60)
+
+
+class Process:
+    """A process that takes memory of a node, and gives it back, as it is told."""
+
+    def __init__(self, nid: int) -> None:
+        self.popen = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(nid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.pid = self.popen.pid
+
+    def begin(self, call: str) -> None:
+        """Have it do something that takes its time, or that it does not come back from."""
+        assert self.popen.stdin
+        self.popen.stdin.write(f"{call}\n")
+        self.popen.stdin.flush()
+
+    def do(self, call: str) -> int | None:
+        self.begin(call)
+        assert self.popen.stdout
+        return eval(self.popen.stdout.readline())
+
+    def hold(self, size: int) -> range:
+        at = self.do(f"hold({size})")
+        assert at
+        return range(at, at + size)
+
+    def swapped(self, memory: range) -> int:
+        """Bytes of a mapping that are in swap space."""
+        total, counts = 0, False
+        for line in Path(f"/proc/{self.pid}/smaps").read_text().splitlines():
+            if match := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+                start, end = (int(text, 16) for text in match.groups())
+                counts = memory.start <= start and end <= memory.stop
+            elif counts and (match := re.match(r"Swap: +(\d+) kB", line)):
+                total += int(match[1]) << 10
+        return total
+
+    def end(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+
+@pytest.fixture
+def new() -> Iterator[Callable[[int], Process]]:
+    """Make processes, which end with the test."""
+    made: list[Process] = []
+
+    def make(nid: int) -> Process:
+        made.append(Process(nid))
+        return made[-1]
+
+    yield make
+    for process in made:
+        process.end()
+
+
+@pytest.fixture
+def zone() -> Zone:
+    return biggest_of_last_node()
+
+
+@pytest.fixture(autouse=True)
+def as_before(nothing_left_behind: None) -> Iterator[None]:
+    """DARC is disabled and has its defaults after each test."""
+    before = {path: path.read_text() for path in params()}
+    assert before[DARC / "enabled"] == "N\n"
+    yield
+    put(DARC / "enabled", "N")
+    assert guest.kdamonds() == []
+    for path, text in before.items():
+        put(path, text)
+    for each in zones():
+        each.defaults()
+        assert each.state() == "disabled"
+
+
+def params() -> list[Path]:
+    return [DARC / "enabled", DARC / "min_age_us", *(DARC / "quotas").iterdir()]
+
+
+@pytest.fixture
+def swap(as_before: None) -> Iterator[None]:
+    """Swap space, for less than the tests have memory."""
+    zram = Path("/sys/block/zram0")
+    put(zram / "disksize", 512 * MB)
+    for words in (("mkswap", "/dev/zram0"), ("swapon", "/dev/zram0")):
+        done = run(*words, env=TOOLS)
+        assert done.returncode == 0, done.stderr
+    yield
+    put(DARC / "enabled", "N")
+    assert run("swapoff", "/dev/zram0", env=TOOLS).returncode == 0
+    put(zram / "reset", 1)
+
+
+@pytest.fixture
+def cached(zone: Zone, new: Callable[[int], Process], tmp_path: Path) -> Iterator[int]:
+    """A file whose clean pages are in memory of the zone; how many bytes. No swap space."""
+    disk, mount, size = Path("/sys/block/zram0"), tmp_path / "disk", 96 * MB
+    mount.mkdir()
+    put(disk / "disksize", 256 * MB)
+    made = run("mkfs.ext4", "-q", "/dev/zram0", env=TOOLS)
+    assert made.returncode == 0, made.stderr
+    assert run("mount", "/dev/zram0", mount).returncode == 0
+    (mount / "file").write_bytes(b"\0" * size)
+    # Forget the pages that writing it has left.
+    assert run("umount", mount).returncode == 0
+    assert run("mount", "/dev/zram0", mount).returncode == 0
+    free = zone.number("free")
+    new(zone.nid).do(f"cache({str(mount / 'file')!r})")
+    assert zone.number("free") < free - size + 16 * MB
+    yield size
+    put(DARC / "enabled", "N")
+    assert run("umount", mount).returncode == 0
+    put(disk / "reset", 1)
+
+
+def around(zone: Zone, below: int, gap: int = 16 * MB) -> Marks:
+    """Watermarks with the mid one by so much below what is free, and such gaps."""
+    mid = (zone.number("free") - below) // PAGE * PAGE
+    return Marks(low=mid - gap, mid=mid, high=mid + gap)
+
+
+def eager() -> None:
+    """Have it done as fast as it can be."""
+    put(DARC / "min_age_us", 500000)
+    put(DARC / "quotas/ms", 0)
+    put(DARC / "quotas/bytes", 0)
+    put(DARC / "quotas/some_mem_psi_us", 0)
+    put(DARC / "quotas/reset_interval_ms", 200)
