@@ -56,8 +56,6 @@ struct damos *darc_new_scheme(bool psi)
 		if (!goal)
 			goto out;
 		damos_add_quota_goal(&s->quota, goal);
-		/* It begins with all that is allowed, not with nearly nothing. */
-		s->quota.goal_tuner = DAMOS_QUOTA_GOAL_TUNER_TEMPORAL;
 	}
 	return s;
 out:
@@ -115,6 +113,17 @@ void darc_aim_at_nothing(struct damos *s)
 	s->quota.esz = 0;
 }
 
+/* There was nothing to do: none of the pressure meanwhile was of its making. */
+static void begin(struct damos *s)
+{
+	struct damos_quota_goal *goal;
+
+	damos_for_each_quota_goal(goal, &s->quota)
+		goal->last_psi_total = 0;
+	/* What is left of it was set to nothing, maybe. */
+	damos_quota_bound(&s->quota);
+}
+
 /**
  * darc_aim() - say what to try
  * @s:		the scheme, of the calling kdamond's context
@@ -130,22 +139,24 @@ void darc_aim(struct damos *s, const struct damon_attrs *attrs, enum darc_state 
 	      unsigned long min_age_us, unsigned long psi_us)
 {
 	bool reclaim = state == DARC_RECLAIMING;
+	bool proportional = false;
+	struct damos_quota_goal *goal;
 
 	if (!reclaim && state != DARC_WATCHING) {
 		s->pattern.min_sz_region = ULONG_MAX;
 		return;
 	}
-	/* What is left of the quota was set to nothing, maybe. */
 	if (s->pattern.min_sz_region == ULONG_MAX)
-		damos_quota_bound(&s->quota);
+		begin(s);
 	s->pattern.min_sz_region = PAGE_SIZE;
 	s->pattern.max_nr_accesses = damon_max_nr_accesses(attrs) / RARE_SHARE;
 	s->pattern.min_age_region = reclaim ? min_age_us / max(attrs->aggr_interval, 1UL) : 0;
 	s->action = reclaim ? DAMOS_PAGEOUT : DAMOS_STAT;
 	s->quota.weight_nr_accesses = reclaim;
 	s->quota.weight_age = reclaim;
-	/* By proportion from where the first window has begun. */
-	s->quota.goal_tuner = psi_us && s->stat.nr_snapshots ?
-			      DAMOS_QUOTA_GOAL_TUNER_CONSIST :
-			      DAMOS_QUOTA_GOAL_TUNER_TEMPORAL;
+	/* All that is allowed in the first window, by proportion from then on. */
+	damos_for_each_quota_goal(goal, &s->quota)
+		proportional |= psi_us && goal->last_psi_total;
+	s->quota.goal_tuner = proportional ? DAMOS_QUOTA_GOAL_TUNER_CONSIST :
+					     DAMOS_QUOTA_GOAL_TUNER_TEMPORAL;
 }

@@ -378,7 +378,8 @@ static int set_params(struct darc_zone *z, const struct darc_params *params)
  * @z:		the zone
  * @params:	what users say
  *
- * Return: 0 or -ENOMEM.  Called with darc_lock held; sleeps.
+ * Return: 0, or -ENOMEM, after which darc_free_ctx() is to be called.  Called with
+ * darc_lock held; sleeps.
  */
 int darc_new_ctx(struct darc_zone *z, const struct darc_params *params)
 {
@@ -409,7 +410,11 @@ int darc_new_ctx(struct darc_zone *z, const struct darc_params *params)
 	z->ctx = ctx;
 	z->stale = true;
 	z->care = 0;
-	return set_params(z, params);
+	err = set_params(z, params);
+	if (!err)
+		err = renew_ranges(z);
+	/* It has lost its memory just now: then it is going to be looked at again. */
+	return err == -ENOENT ? 0 : err;
 }
 
 /**

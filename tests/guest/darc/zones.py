@@ -106,11 +106,9 @@ class Zone:
     def defaults(self) -> None:
         """Have no watermarks of one's own."""
         put(self.path / "high", self.number("managed"))
-        for name in ("low", "mid", "high"):
-            if error(self.path / name, "default"):
-                put(self.path / "low", self.number("zone_high") + PAGE)
-                put(self.path / name, "default")
-        put(self.path / "low", "default")
+        put(self.path / "low", self.number("zone_high") + PAGE)
+        for name in ("mid", "low", "high"):
+            put(self.path / name, "default")
 
     def state(self) -> str:
         return self.get("state")

@@ -498,12 +498,18 @@ static void pressure_bounds(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, DAMOS_QUOTA_SOME_MEM_PSI_US, goal->metric);
 	darc_set_quota(s, &params);
 	KUNIT_EXPECT_EQ(test, 10000, goal->target_value);
-	/* All that is allowed at first, by proportion from then on. */
+	/* All that is allowed at first, by proportion when a window has begun. */
 	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, USEC_PER_SEC, params.psi_us);
 	KUNIT_EXPECT_EQ(test, DAMOS_QUOTA_GOAL_TUNER_TEMPORAL, s->quota.goal_tuner);
-	s->stat.nr_snapshots = 1;
+	goal->last_psi_total = 1;
 	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, USEC_PER_SEC, params.psi_us);
 	KUNIT_EXPECT_EQ(test, DAMOS_QUOTA_GOAL_TUNER_CONSIST, s->quota.goal_tuner);
+	/* What was while it had nothing to do does not count. */
+	darc_aim(s, &ctx->attrs, DARC_YIELDING, USEC_PER_SEC, params.psi_us);
+	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, USEC_PER_SEC, params.psi_us);
+	KUNIT_EXPECT_EQ(test, 0, goal->last_psi_total);
+	KUNIT_EXPECT_EQ(test, DAMOS_QUOTA_GOAL_TUNER_TEMPORAL, s->quota.goal_tuner);
+	goal->last_psi_total = 1;
 	/* Any pressure is all right. */
 	params.psi_us = 0;
 	darc_set_quota(s, &params);
