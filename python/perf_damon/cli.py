@@ -24,6 +24,7 @@ COMMANDS = {
     "status": "show what is monitored, for whom, with which attributes",
     "record": "monitor and record into perf.data, in one",
     "report": "show a recording: summary, heatmap, hottest memory",
+    "darc": "reclaim idle memory before a zone runs short: show, set, enable, disable",
     "advise": "propose schemes that a recording speaks for",
 }
 EXIT_BROKEN_PIPE = 141

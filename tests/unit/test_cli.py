@@ -38,6 +38,10 @@ def perf_damon(*words: str) -> subprocess.CompletedProcess:
         ("start", "1", "--schemes", "/dev/null"),
         ("schemes", "-w", "1us"),
         ("tune", "--", "true"),
+        ("darc", "nonsense"),
+        ("darc", "set"),
+        ("darc", "set", "--low", "5x"),
+        ("darc", "disable", "--min-age", "5s"),
         ("nonsense",),
         (),
     ],
@@ -49,7 +53,8 @@ def test_usage(words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["start", "stop", "tune", "schemes", "status", "record", "report", "advise"]
+    "command",
+    ["start", "stop", "tune", "schemes", "status", "record", "report", "darc", "advise"],
 )
 def test_help_is_whole(command: str) -> None:
     result = perf_damon(command, "-h")
@@ -59,12 +64,14 @@ def test_help_is_whole(command: str) -> None:
 
 def test_what_perfs_completion_asks() -> None:
     assert perf_damon("--list-cmds").stdout.split() == [
-        "start", "stop", "tune", "schemes", "status", "record", "report", "advise",
+        "start", "stop", "tune", "schemes", "status", "record", "report", "darc", "advise",
     ]  # fmt: skip
     options = perf_damon("record", "--list-opts")
     assert options.returncode == 0
     assert {"--pid", "--output", "--timeout", "--aggr", "--perf"} <= set(options.stdout.split())
-    assert "--schemes" in options.stdout.split()
+    assert {"--schemes", "--darc"} <= set(options.stdout.split())
+    options = perf_damon("darc", "--list-opts")
+    assert {"--zone", "--low", "--quota", "--json"} <= set(options.stdout.split())
     assert "--input" in perf_damon("report", "--list-opts").stdout.split()
     options = perf_damon("advise", "--list-opts")
     assert {"--input", "--apply", "--risk"} <= set(options.stdout.split())
@@ -76,7 +83,17 @@ def test_version() -> None:
 
 def test_nothing_heavy_is_loaded_for_help() -> None:
     heavy = "{'numpy', 'pandas'}"
-    for command in ("start", "stop", "tune", "schemes", "status", "record", "report", "advise"):
+    for command in (
+        "start",
+        "stop",
+        "tune",
+        "schemes",
+        "status",
+        "record",
+        "report",
+        "darc",
+        "advise",
+    ):
         program = (
             f"import sys; sys.path.insert(0, {str(PROGRAM.parents[2] / 'python')!r})\n"
             "from perf_damon.cli import main\n"

@@ -19,6 +19,8 @@ MODULES = ("damon_reclaim", "damon_lru_sort", "damon_stat")
 
 EVENT = "damon_aggregated"
 APPLY_EVENT = "damos_before_apply"
+DARC = Path("/sys/kernel/mm/darc")
+DARC_EVENTS = ("darc_start", "darc_stop", "darc_reclaim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class System:
     """Where things are; a test gives folders of its own."""
 
     damon: Sysfs = field(default_factory=Sysfs)
+    darc: Sysfs = field(default_factory=lambda: Sysfs(DARC))
     proc: Path = Path("/proc")
     tracing: tuple[Path, ...] = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
     modules: Path = Path("/sys/module")
@@ -94,10 +97,10 @@ class System:
             return (self.proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return ""
 
-    def tracing_event(self, name: str = EVENT) -> Path | None:
+    def tracing_event(self, name: str = EVENT, group: str = "damon") -> Path | None:
         """The folder of one of DAMON's events in tracefs; None where it is not to be seen."""
         for root in self.tracing:
-            if (path := root / "events/damon" / name).is_dir():
+            if (path := root / "events" / group / name).is_dir():
                 return path
         return None
 
@@ -150,6 +153,32 @@ class System:
             f"this kernel ({release}) has no DAMON to use: no {self.damon.root}/kdamonds",
             f"{why}; Debian 13's kernels (6.12) have it, among others",
         )
+
+    def require_darc(self) -> None:
+        """Raise Error where the kernel has no DARC."""
+        if self.darc.is_dir("zones"):
+            return
+        config = self.kernel_config()
+        if config.get("CONFIG_DAMON_DARC") == "y":
+            why = "it was built with CONFIG_DAMON_DARC=y: is sysfs mounted on /sys?"
+        else:
+            why = (
+                "it needs the option CONFIG_DAMON_DARC=y, which is of perf damon's own DAMON for "
+                "Linux 6.12 (make kernel)"
+            )
+        raise Error(f"this kernel ({platform.release()}) has no DARC: no {self.darc.root}", why)
+
+    def require_darc_events(self) -> None:
+        """Raise Error where perf cannot see DARC's tracepoints."""
+        missing = [name for name in DARC_EVENTS if self.tracing_event(name, "darc") is None]
+        if missing:
+            root = self.tracing[0]
+            raise Error(
+                f"perf cannot find the tracepoint darc:{missing[0]} ({root}/events/darc)",
+                "it needs CONFIG_DAMON_DARC=y and tracepoints (CONFIG_FTRACE)"
+                if (root / "events").is_dir()
+                else f"mount -t tracefs nodev {root}",
+            )
 
     def require_event(self) -> None:
         """Raise Error where perf cannot see damon:damon_aggregated."""

@@ -14,7 +14,7 @@ import pytest
 from fake_kernel import FakeKernel, process
 
 from perf_damon import signals
-from perf_damon.commands import monitoring, scheme_options, schemes, start, tune
+from perf_damon.commands import monitoring, scheme_options, schemes, start, tune, watching
 from perf_damon.control import journal, monitor
 from perf_damon.control.nodes import Stats
 from perf_damon.control.system import System
@@ -304,7 +304,7 @@ def test_watch_in_a_pipe(
             raise signals.Signalled(signal.SIGINT)
 
     monkeypatch.setattr("time.sleep", sleep)
-    assert schemes.watch(system, 100_000, as_json) == 0
+    assert watching.watch(lambda: schemes.look(system), 100_000, as_json) == 0
     out = capsys.readouterr().out
     assert out.isprintable() is False and "\x1b" not in out and "\r" not in out
     if as_json:
@@ -331,7 +331,9 @@ def test_watch_on_a_terminal_draws_in_place(
         damon.turn(damon.kdamond(0), None)
 
     monkeypatch.setattr("time.sleep", sleep)
-    assert schemes.watch(system, 100_000, as_json=False) == 0, "it ends with what it shows"
+    assert watching.watch(lambda: schemes.look(system), 100_000, as_json=False) == 0, (
+        "it ends with what it shows"
+    )
     first, second = capsys.readouterr().out.split("\x1b[H")[1:]
     assert first.count("\n") == 3, "no more lines than there are"
     assert "no schemes are installed" in second and second.endswith("\x1b[J")
@@ -345,7 +347,7 @@ def test_other_signals_end_watch_as_they_end_all(
 
     monkeypatch.setattr("time.sleep", sleep)
     with pytest.raises(signals.Signalled):
-        schemes.watch(system, 100_000, as_json=False)
+        watching.watch(lambda: schemes.look(system), 100_000, as_json=False)
 
 
 def test_tune_leaves_what_is_not_named(
