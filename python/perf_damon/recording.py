@@ -90,6 +90,70 @@ class Applied:
         return Applied(*(getattr(self, name)[rows] for name in Applied.__dataclass_fields__))
 
 
+WHYS = ("above_high", "below_low", "disabled")
+"""Why DARC has stopped, as the tracepoint numbers it."""
+STARTED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class DarcTurns:
+    """When DARC began to reclaim a zone's memory, and when that ended: columns (n,), by time.
+
+    A row is one `darc:darc_start` or `darc:darc_stop` event.
+    """
+
+    time: Column
+    """uint64: nanoseconds of the recording's clock."""
+    zone: Column
+    """int32: index into Darc.zones."""
+    why: Column
+    """int8: STARTED, or index into WHYS; len(WHYS) for what only a newer kernel knows."""
+    reclaimed: Column
+    """uint64: bytes that were reclaimed since it had begun; 0 at the start."""
+    free: Column
+    """uint64: bytes of the zone that were free; then its watermarks."""
+    high: Column
+    mid: Column
+    low: Column
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class DarcReclaims:
+    """What DARC has tried to reclaim: columns (n,), by time.
+
+    A row is one `darc:darc_reclaim` event: a range of physical memory.
+    """
+
+    time: Column
+    """uint64: nanoseconds of the recording's clock."""
+    zone: Column
+    """int32: index into Darc.zones."""
+    start: Column
+    """uint64: first byte's address."""
+    end: Column
+    """uint64: address after the last byte."""
+    passed: Column
+    """uint64: bytes that nobody had accessed at the last look."""
+    reclaimed: Column
+    """uint64: bytes that were reclaimed of these."""
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Darc:
+    """What DARC did."""
+
+    zones: tuple[str, ...]
+    """Names of the zones that events are of, as in 0-Normal."""
+    turns: DarcTurns
+    reclaims: DarcReclaims
+
+
 @dataclass(frozen=True, slots=True)
 class Mappings:
     """What was mapped where: columns of equal length n, in the order of the file.
@@ -216,6 +280,8 @@ class Recording:
     """Bytes of the file."""
     applied: Applied | None = None
     """What schemes acted on, of all targets; None where that was not recorded."""
+    darc: Darc | None = None
+    """What DARC did; None where that was not recorded."""
 
     @property
     def start_time(self) -> int:

@@ -37,6 +37,11 @@ def select(
 
     Raises UsageError for words that choose nothing, DataError where no part has a snapshot.
     """
+    if not recording.targets and recording.darc is not None:
+        raise DataError(
+            f"{recording.path}: no damon:damon_aggregated events, only DARC's",
+            "perf damon report darc shows these",
+        )
     window = parse_addresses(address) if address else None
     stamps = parse_times(time, recording.start_time, recording.end_time) if time else None
     numbers = range(1, len(recording.targets) + 1)

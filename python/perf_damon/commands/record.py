@@ -16,7 +16,8 @@ from perf_damon.units import parse_time_us
 
 USAGE = (
     "perf damon record [<options>] TARGET [--perf <perf record options>]\n"
-    "       perf damon record [<options>] [--perf <perf record options>] -- COMMAND [ARGS]"
+    "       perf damon record [<options>] [--perf <perf record options>] -- COMMAND [ARGS]\n"
+    "       perf damon record --darc [<options>] [--perf <perf record options>]"
 )
 DESCRIPTION = f"""\
 Record the memory accesses of TARGET, as DAMON sees them, into perf.data.
@@ -31,6 +32,7 @@ examples:
   perf damon record --timeout 30s -o redis.data $(pidof redis-server)
   perf damon record -- ./app --its-options
   perf damon record --schemes $(pidof app)
+  perf damon record --darc --timeout 1m           # only what DARC does
   perf damon record -a --sample 50ms --aggr 1s --timeout 1m
   perf damon record 1234 --perf -z --max-size 1G"""
 TAKES_COMMAND = True
@@ -53,6 +55,12 @@ def configure(parser: Parser) -> None:
         action="store_true",
         help="also record which regions DAMON's schemes act on: see perf damon report schemes",
     )
+    parser.add_argument(
+        "--darc",
+        action="store_true",
+        help="also record what DARC reclaims; without a target only that: see perf damon report "
+        "darc",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what perf record says")
     parser.add_argument(
@@ -66,13 +74,18 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; raises Error."""
-    wanted = monitoring.request(args, everything=args.all_cpus)
+    alone = args.darc and not _has_target(args)
+    wanted = _nothing(args) if alone else monitoring.request(args, everything=args.all_cpus)
     if args.timeout == 0:
         raise UsageError("--timeout must be longer than 0")
     system = System()
     system.require_root("perf damon record")
-    system.require_damon()
-    system.require_event()
+    if args.darc:
+        system.require_darc()
+        system.require_darc_events()
+    if not alone:
+        system.require_damon()
+        system.require_event()
     if args.schemes:
         system.require_apply_event()
     perf = find_perf()
@@ -90,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
         timeout_s=None if args.timeout is None else args.timeout / 1e6,
         options=tuple(args.perf),
         schemes=args.schemes,
+        darc=args.darc,
+        monitor=not alone,
         quiet=args.quiet,
     )
     try:
@@ -97,6 +112,23 @@ def run(args: argparse.Namespace) -> int:
     finally:
         if args.verbose:
             say(session.perf_said)
+
+
+def _has_target(args: argparse.Namespace) -> bool:
+    named = args.all_cpus or args.command is not None or args.ops is not None
+    return bool(named or monitoring.target_words(args))
+
+
+def _nothing(args: argparse.Namespace) -> monitoring.Request:
+    """The request to monitor nothing; raises UsageError where options say how to."""
+    for name in ("regions", "sample", "aggr", "update", "min_regions", "max_regions", "schemes"):
+        if getattr(args, name):
+            option = name.replace("_", "-")
+            raise UsageError(
+                f"--{option} is of monitoring, and no target is named",
+                "give pids, paddr, or -- COMMAND...; without, --darc records DARC alone",
+            )
+    return monitoring.Request("", (), (), monitoring.DEFAULTS, ())
 
 
 def check_output(name: str) -> None:

@@ -8,7 +8,7 @@ import argparse
 from perf_damon.commands import selection
 from perf_damon.terminal import working
 
-USAGE = "perf damon report [<options>] [heatmap | wss | regions | schemes | applied]"
+USAGE = "perf damon report [<options>] [heatmap | wss | regions | schemes | applied | darc]"
 DESCRIPTION = """\
 Show what perf damon record, or perf record -e damon:damon_aggregated, has recorded.
 Without a word: a summary, a heatmap, and the hottest memory by mapping.
@@ -18,6 +18,7 @@ Without a word: a summary, a heatmap, and the hottest memory by mapping.
   regions   one line a region and snapshot, for grep and awk
   schemes   what DAMON's schemes acted on, and when (of record --schemes)
   applied   one line a region that a scheme acted on
+  darc      what DARC reclaimed, when it began and why it stopped (of record --darc)
 """
 EPILOG = """\
 examples:
@@ -27,7 +28,7 @@ examples:
   perf damon report wss --format json
   perf damon report regions | awk '$6 > 50'      regions accessed in half of the samples
 """
-VIEWS = ("summary", "heatmap", "wss", "regions", "schemes", "applied")
+VIEWS = ("summary", "heatmap", "wss", "regions", "schemes", "applied", "darc")
 FORMATS = ("text", "json", "csv")
 
 
@@ -38,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         choices=VIEWS,
         default="summary",
-        metavar="heatmap | wss | regions | schemes | applied",
+        metavar="heatmap | wss | regions | schemes | applied | darc",
     )
     parser.add_argument("-i", "--input", default="perf.data", metavar="FILE", help="the recording")
     parser.add_argument("--format", choices=FORMATS, default="text", help="text, json or csv")

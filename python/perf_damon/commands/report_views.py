@@ -14,6 +14,7 @@ from perf_damon.analysis.report import Findings, examine, process_atlas
 from perf_damon.analysis.select import Selected, select
 from perf_damon.analysis.survey import PERCENTILES, Survey, survey
 from perf_damon.analysis.wss import threshold
+from perf_damon.commands import report_darc
 from perf_damon.commands.selection import percentage
 from perf_damon.errors import EXIT_OK, DataError, UsageError
 from perf_damon.parameters import Scheme
@@ -76,6 +77,8 @@ class Options:
 
 def show(recording: Recording, options: Options) -> int:
     """Write a report of a recording to standard output."""
+    if options.view == "darc":
+        return report_darc.show(recording, options)
     selected = select(recording, options.target, options.time, options.address)
     report = Report(recording, selected, options)
     if options.format != "text":

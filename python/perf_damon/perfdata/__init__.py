@@ -14,15 +14,17 @@ import numpy as np
 from perf_damon.errors import DataError
 from perf_damon.parameters import Parameters
 from perf_damon.perfdata import container, tracing
+from perf_damon.perfdata import darc as darc_events
 from perf_damon.perfdata.applied import AppliedCollector
 from perf_damon.perfdata.assemble import assemble
 from perf_damon.perfdata.container import Attr, Container
-from perf_damon.perfdata.events import EventCollector, Events
+from perf_damon.perfdata.darc import DarcCollector, ZoneNames
+from perf_damon.perfdata.events import EventCollector, Events, no_events
 from perf_damon.perfdata.script import ScriptReader
 from perf_damon.perfdata.sideband import SidebandCollector
 from perf_damon.perfdata.tracing import EventFormat
 from perf_damon.perfdata.walk import Walk
-from perf_damon.recording import Applied, Header, Losses, Recording
+from perf_damon.recording import Applied, Darc, Header, Losses, Recording
 
 _KEPT_BYTES = 16 << 20
 RECORD_HINT = "record one: perf damon record PID"
@@ -60,7 +62,8 @@ def read(path: str | os.PathLike[str]) -> Recording:
             return _read_through_perf(name, status.st_size, header)
         parts = container.parse(file, name)
         if {container.COMPRESSED, container.AUXTRACE} & parts.features.keys():
-            _damon_event(file, parts)  # for its errors
+            if not _darc_events(file, parts):
+                _damon_event(file, parts)  # for its errors
             return _read_through_perf(name, parts.size, _file_header(file, parts))
         return _read_columns(file, parts)
 
@@ -71,38 +74,52 @@ def _file_header(file: BinaryIO, parts: Container) -> Header:
 
 
 def _read_columns(file: BinaryIO, parts: Container) -> Recording:
-    attr, event = _damon_event(file, parts)
+    darc = _darc_events(file, parts)
+    try:
+        attr, event = _damon_event(file, parts)
+    except DataError:
+        if not darc:
+            raise
+        attr, event = darc[0][0], None
     acted = _event_of(file, parts, tracing.APPLY_EVENT)
     _keep_freed_memory()
-    events = EventCollector(
-        attr, event, others=len(parts.attrs) > 1, data_size=parts.data.size, path=parts.path
-    )
-    applied = None
+    size, path = parts.data.size, parts.path
+    events = applied = None
+    if event is not None:
+        many = len(parts.attrs) > 1
+        events = EventCollector(attr, event, others=many, data_size=size, path=path)
     if acted is not None:
-        applied = AppliedCollector(*acted, data_size=parts.data.size, path=parts.path)
+        applied = AppliedCollector(*acted, data_size=size, path=path)
+    zones = ZoneNames()
+    turns = {
+        event_.name: DarcCollector(attr_, event_, zones, data_size=size, path=path)
+        for attr_, event_ in darc
+    }
     sideband = SidebandCollector(attr)
+    collectors = [one for one in (events, applied, *turns.values()) if one is not None]
     walk = Walk(file, parts.data)
     for block in walk:
-        events.take(block)
-        if applied is not None:
-            applied.take(block)
+        for collector in collectors:
+            collector.take(block)
         sideband.take(block)
-    skipped = walk.skipped_records + events.skipped_records
-    if applied is not None:
-        skipped += applied.skipped_records
     return _recording(
-        parts.path,
+        path,
         parts.size,
         _file_header(file, parts),
-        events.events(),
+        no_events() if events is None else events.events(),
         None if applied is None else applied.applied(),
+        _darc_of(turns, zones) if darc else None,
         sideband,
         Losses(
             events=sideband.lost_events,
             truncated_bytes=walk.truncated_bytes + parts.missing,
-            skipped_records=skipped,
+            skipped_records=walk.skipped_records + sum(c.skipped_records for c in collectors),
         ),
     )
+
+
+def _darc_of(turns: dict[str, DarcCollector], zones: ZoneNames) -> Darc:
+    return darc_events.build({name: one.columns() for name, one in turns.items()}, zones)
 
 
 def _keep_freed_memory() -> None:
@@ -118,12 +135,14 @@ def _keep_freed_memory() -> None:
 
 def _read_through_perf(path: str, size: int, header: Header) -> Recording:
     reader = ScriptReader(path)
-    events = reader.read()
-    losses = Losses(events=reader.lost_events, skipped_records=int(reader.failed))
     # Without a line of it, the event's name among perf's words tells that it was recorded.
+    with_darc = any(f"{darc_events.SYSTEM}:" in word for word in header.cmdline)
+    events = reader.read(with_darc)
+    losses = Losses(events=reader.lost_events, skipped_records=int(reader.failed))
     recorded = any(tracing.APPLY_EVENT in word for word in header.cmdline)
     applied = reader.applied(recorded)
-    return _recording(path, size, header, events, applied, reader, losses)
+    darc = reader.darc(with_darc)
+    return _recording(path, size, header, events, applied, darc, reader, losses)
 
 
 def _recording(
@@ -132,6 +151,7 @@ def _recording(
     header: Header,
     events: Events,
     applied: Applied | None,
+    darc: Darc | None,
     sideband: SidebandCollector | ScriptReader,
     losses: Losses,
 ) -> Recording:
@@ -149,17 +169,26 @@ def _recording(
         losses=losses,
         size=size,
         applied=applied,
+        darc=darc,
     )
 
 
-def _event_of(file: BinaryIO, parts: Container, name: str) -> tuple[Attr, EventFormat] | None:
+def _darc_events(file: BinaryIO, parts: Container) -> list[tuple[Attr, EventFormat]]:
+    """Those of DARC's events that were recorded."""
+    found = (_event_of(file, parts, name, darc_events.SYSTEM) for name in darc_events.EVENTS)
+    return [one for one in found if one is not None]
+
+
+def _event_of(
+    file: BinaryIO, parts: Container, name: str, system: str = tracing.SYSTEM
+) -> tuple[Attr, EventFormat] | None:
     """The attribute and the format of another of DAMON's events; None where it is not recorded."""
     tracepoints = {a.config: a for a in parts.attrs if a.type == container.TYPE_TRACEPOINT}
     formats = tracing.parse_tracing_data(parts.feature(file, container.TRACING_DATA))
-    if not formats and (running := tracing.running_kernel_format(name)) is not None:
+    if not formats and (running := tracing.running_kernel_format(name, system)) is not None:
         formats = [running]
     for event in formats:
-        if (event.system, event.name) == (tracing.SYSTEM, name) and event.id in tracepoints:
+        if (event.system, event.name) == (system, name) and event.id in tracepoints:
             return tracepoints[event.id], event
     return None
 

@@ -111,3 +111,13 @@ class EventCollector(SampleCollector):
             keys=list(self._keys),
             ordered=self._ordered,
         )
+
+
+def no_events() -> Events:
+    """The columns of a recording without damon_aggregated."""
+    return Events(
+        columns={name: np.empty(0, dtype=kind) for name, kind in _KINDS.items()},
+        target=np.empty(0, dtype=np.uint16),
+        keys=[],
+        ordered=True,
+    )

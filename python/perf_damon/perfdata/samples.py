@@ -81,6 +81,11 @@ class SampleCollector(ABC):
                 if self._ids is None or self._ids.holds(rows["id"]).all():
                     self._keep(rows, rows)
                     return
+        self._take_places(block.words, *self._samples(block))
+
+    def _samples(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
+        """int64 (n,) each: index of the header and bytes of those that may be the event's."""
+        layout = self._layout
         samples = block.headers & _TYPE == RECORD_SAMPLE
         at = block.places()[samples]
         sizes = (block.headers[samples] >> _WORD_SHIFT).astype(np.int64) * 8
@@ -88,7 +93,7 @@ class SampleCollector(ABC):
             ids = block.words[np.minimum(at + layout.id // 8, len(block.words) - 1)]
             ours = self._ids.holds(ids)
             at, sizes = at[ours], sizes[ours]
-        self._take_places(block.words, at, sizes)
+        return at, sizes
 
     def _take_places(self, words: np.ndarray, at: np.ndarray, sizes: np.ndarray) -> None:
         """Keep the samples of `sizes` bytes whose headers are words[at]."""
@@ -100,11 +105,17 @@ class SampleCollector(ABC):
             shift = None if shift is None else shift[fits]
         if not len(at):
             return
+        self._keep(*self._overlay(words, at, shift))
+
+    def _overlay(
+        self, words: np.ndarray, at: np.ndarray, shift: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Samples (n,) of the structured type: with thread and time, and with the fields."""
         # Gathered as opaque bytes: fields of a structured type would be copied one by one.
         everywhere = np.ndarray(len(words) - self._need // 8 + 1, self._void, words, strides=(8,))
         head = everywhere[at].view(self._dtype)
         raw = head if shift is None else everywhere[at + shift // 8].view(self._dtype)
-        self._keep(head, raw)
+        return head, raw
 
     def _keep(self, head: np.ndarray, raw: np.ndarray) -> None:
         """Keep rows: thread and time from `head`, the event's fields from `raw`."""

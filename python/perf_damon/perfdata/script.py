@@ -20,9 +20,10 @@ import numpy as np
 
 from perf_damon.errors import DataError
 from perf_damon.perfdata.applied import in_order
-from perf_damon.perfdata.events import MAX_TARGETS, Events
+from perf_damon.perfdata.darc import EVENTS, ZoneNames, build
+from perf_damon.perfdata.events import MAX_TARGETS, Events, no_events
 from perf_damon.perfdata.sideband import MappingTable
-from perf_damon.recording import Applied, Mappings
+from perf_damon.recording import WHYS, Applied, Darc, Mappings
 
 _EVENT = b" damon:damon_aggregated: "
 _APPLY_EVENT = b" damon:damos_before_apply: "
@@ -33,6 +34,12 @@ _LINE = re.compile(
 _APPLY_LINE = re.compile(
     rb"\s*\d+\s+\d+\.\d{9}: +damon:damos_before_apply:"
     rb"\s+ctx_idx=\d+ scheme_idx=\d+ target_idx=\d+ nr_regions=\d+ \d+-\d+: \d+ \d+\s*"
+)
+_DARC_EVENT = re.compile(rb" darc:darc_(?:start|stop|reclaim): ")
+_DARC_LINE = re.compile(
+    rb"\s*\d+\s+(?P<s>\d+)\.(?P<ns>\d{9}): +darc:(?P<event>\w+):\s+nid=(?P<nid>-?\d+)"
+    rb" zone=(?P<zone>\S*)(?: why=(?P<why>\w+))?(?: (?P<start>\d+)-(?P<end>\d+):)?"
+    rb"(?P<rest>(?: \w+=\d+)*)\s*"
 )
 _NUMBERS = bytes(c if chr(c).isdigit() else ord(" ") for c in range(256))
 _COLUMNS = ("tid", "s", "ns", "target_id", "nr_regions", "start", "end", "nr_accesses", "age")
@@ -64,6 +71,8 @@ class ScriptReader:
         self._table = MappingTable()
         self._parts: list[np.ndarray] = []
         self._acted: list[np.ndarray] = []
+        self._zones = ZoneNames()
+        self._darc: dict[str, list[list[int]]] = {}
         self._others: set[str] = set()
         self.comms: dict[int, str] = {}
         """As in recording.Recording."""
@@ -72,20 +81,25 @@ class ScriptReader:
         self.failed = False
         """perf script gave up before the end."""
 
-    def read(self) -> Events:
-        """Run perf script and read all it says. Raises DataError."""
+    def read(self, with_darc: bool = False) -> Events:
+        """Run perf script and read all it says; with DARC's events others may be missing.
+
+        Raises DataError.
+        """
         options = "-F tid,time,event,trace --ns --show-mmap-events --show-task-events"
         words = ["script", "-i", self._path, *options.split(), "--show-lost-events"]
         with _Perf(self._path, words) as perf:
             for block in perf.blocks():
                 self._take(block)
             complaint = perf.complaint()
-        if complaint and not self._parts:
+        if complaint and not self._parts and not self._darc:
             raise DataError(
                 f"{self._path}: perf script cannot read it: {complaint}",
                 "a newer perf may; or record again: perf damon record PID",
             )
         self.failed = bool(complaint)
+        if not self._parts and (with_darc or self._darc):
+            return no_events()
         if not self._parts:
             raise DataError(
                 f"{self._path}: no damon:damon_aggregated events; it has "
@@ -113,6 +127,18 @@ class ScriptReader:
             columns[name] = rows[name].astype(np.uint32)
         return in_order(columns, rows["tid"].astype(np.int32))
 
+    def darc(self, recorded: bool) -> Darc | None:
+        """What DARC did; None without any, unless that was `recorded`."""
+        if not self._darc and not recorded:
+            return None
+        columns = {}
+        for event, lines in self._darc.items():
+            names = ("time", "zone", *EVENTS[event])
+            whole = np.array(lines, dtype=np.uint64).reshape(-1, len(names))
+            columns[event] = dict(zip(names, whole.T, strict=True))
+            columns[event]["zone"] = columns[event]["zone"].astype(np.int32)
+        return build(columns, self._zones)
+
     def _take(self, block: bytes) -> None:
         lines = block.splitlines()
         ours, acted = lines, []
@@ -120,7 +146,11 @@ class ScriptReader:
             ours = [line for line in lines if _EVENT in line]
             acted = [line for line in lines if _APPLY_EVENT in line and _EVENT not in line]
             for line in lines:
-                if _EVENT not in line and _APPLY_EVENT not in line:
+                if _EVENT in line or _APPLY_EVENT in line:
+                    continue
+                if _DARC_EVENT.search(line):
+                    self._take_darc(line)
+                else:
                     self._take_other(line)
         if ours:
             match = self._match(_LINE, ours[0])
@@ -146,6 +176,22 @@ class ScriptReader:
         if len(numbers) != count * len(lines):
             raise DataError(f"{self._path}: perf script prints events in more than one form", "")
         return numbers.reshape(-1, count)
+
+    def _take_darc(self, line: bytes) -> None:
+        match = self._match(_DARC_LINE, line)
+        values = dict(word.split(b"=") for word in match["rest"].split())
+        event, why = match["event"].decode(), (match["why"] or b"").decode()
+        values |= {name.encode(): match[name] for name in ("start", "end") if match[name]}
+        number = WHYS.index(why) if why in WHYS else int(why) if why.isdigit() else len(WHYS)
+        values[b"why"] = b"%d" % number
+        zone = self._zones.index(int(match["nid"]), match["zone"].decode(errors="replace"))
+        row = [int(match["s"]) * 10**9 + int(match["ns"]), zone]
+        try:
+            row += [int(values[name.encode()]) for name in EVENTS[event]]
+        except KeyError as missing:
+            name = missing.args[0].decode()
+            raise DataError(f"{self._path}: darc:{event} does not tell {name}", "") from None
+        self._darc.setdefault(event, []).append(row)
 
     def _take_other(self, line: bytes) -> None:
         match = _SIDEBAND.fullmatch(line)

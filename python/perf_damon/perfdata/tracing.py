@@ -112,12 +112,12 @@ def _format_texts(content: bytes) -> Iterator[tuple[str, str]]:
             at += 8 + size
 
 
-def running_kernel_format(name: str = EVENT) -> EventFormat | None:
+def running_kernel_format(name: str = EVENT, system: str = SYSTEM) -> EventFormat | None:
     """The running kernel's format of one of DAMON's events, where it may be read."""
     for tracefs in TRACEFS:
         try:
-            text = (tracefs / "events" / SYSTEM / name / "format").read_text(errors="replace")
+            text = (tracefs / "events" / system / name / "format").read_text(errors="replace")
         except OSError:
             continue
-        return parse_format(text)
+        return parse_format(text, system)
     return None

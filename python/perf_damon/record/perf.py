@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perf_damon.control.system import APPLY_EVENT, EVENT
+from perf_damon.control.system import APPLY_EVENT, DARC_EVENTS, EVENT
 from perf_damon.errors import Error
 from perf_damon.parameters import Parameters
 
@@ -39,19 +39,36 @@ class Plan:
     parameters: Parameters
     schemes: bool = False
     """Also what schemes act on."""
+    darc: bool = False
+    """Also what DARC does, which all of the system's threads tell: of the other events those of
+    the parameters' kdamonds are picked out, unless `tids` is empty."""
 
     def words(self) -> list[str]:
         """The command line."""
-        whom = ["-p", ",".join(map(str, self.tids))] if self.tids else ["-a"]
+        whom = ["-p", ",".join(map(str, self.tids))] if self.tids and not self.darc else ["-a"]
         return [
             *(self.perf, "record", "-d", "-k", "CLOCK_MONOTONIC", "-o", self.output),
             # Nobody looks up code by its build id here, and collecting them takes perf long.
             *("--no-buildid", "--no-buildid-cache"),
-            *("-e", f"damon:{EVENT}"),
-            *(("-e", f"damon:{APPLY_EVENT}") if self.schemes else ()),
+            *self._events(),
             *(*whom, *self.options),
             *("--", "sh", "-c", _WAITER, *self.parameters.to_words()),
         ]
+
+    def _events(self) -> list[str]:
+        wanted: list[str] = []
+        if self.parameters.kdamonds or not self.darc:
+            wanted = [EVENT, *([APPLY_EVENT] if self.schemes else ())]
+        words: list[str] = []
+        for name in wanted:
+            words += ["-e", f"damon:{name}"]
+            if self.darc and self.tids:
+                ours = (f"common_pid == {k.tid}" for k in self.parameters.kdamonds)
+                words += ["--filter", " || ".join(ours)]
+        if self.darc:
+            for name in DARC_EVENTS:
+                words += ["-e", f"darc:{name}"]
+        return words
 
 
 class PerfRecord:

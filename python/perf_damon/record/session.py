@@ -50,6 +50,10 @@ class Session:
     options: tuple[str, ...] = ()
     schemes: bool = False
     """Also what schemes act on."""
+    darc: bool = False
+    """Also what DARC does."""
+    monitor: bool = True
+    """Monitor what is wanted; else there is only DARC."""
     quiet: bool = False
     perf_said: str = field(default="", init=False)
     """perf record's own words on stderr."""
@@ -76,7 +80,7 @@ class Session:
             undo.callback(_held, guard.dismiss)
         command = self._launch(undo)
         pids = (command.pid,) if command else self.wanted.pids
-        slots = self._slots(undo, pids)
+        slots = self._slots(undo, pids) if self.monitor else []
         with signals.held():
             perf = PerfRecord(self._plan(slots, pids))
             undo.callback(_held, self._end_perf, perf)
@@ -142,6 +146,7 @@ class Session:
             options=self.options,
             parameters=Parameters(kdamonds, self.wanted.command, comms),
             schemes=self.schemes,
+            darc=self.darc,
         )
 
     def _say_hello(self, slots: list[Slot]) -> None:
@@ -156,8 +161,18 @@ class Session:
                 actions = [scheme.action or "?" for scheme in slot.context.schemes or ()]
                 what = ", ".join(actions) or "none yet: nothing acts on this memory"
                 say(f"[ perf damon record: schemes: {what} ]")
+        if self.darc:
+            say(f"[ perf damon record: DARC {self._darc_state()} ]")
         if not self.wanted.command and self.timeout_s is None:
             say("[ perf damon record: Ctrl-C ends it ]")
+
+    def _darc_state(self) -> str:
+        try:
+            if self.system.darc.read("enabled") == "Y":
+                return "is enabled"
+        except Error:
+            return "cannot be asked whether it is enabled"
+        return "is disabled: it tells nothing until perf damon darc enable"
 
     def _wait(
         self,
@@ -216,6 +231,7 @@ class Session:
         if self.quiet:
             return
         from perf_damon import open as open_recording
+        from perf_damon.analysis.darc import span, sums
 
         try:
             with working(f"reading {self.output}"):
@@ -225,9 +241,15 @@ class Session:
             return
         snapshots = sum(target.nr_snapshots for target in recording.targets)
         seconds = (recording.end_time - recording.start_time) / 1e9
+        captured = f"{snapshots:,} snapshots ({len(recording.regions):,} regions)"
+        if not self.monitor:
+            assert recording.darc is not None
+            events = len(recording.darc.turns) + len(recording.darc.reclaims)
+            captured = f"{events:,} events of DARC"
+            first, last = span(recording)
+            seconds = (last - first) / 1e9
         say(
-            f"[ perf damon record: captured {snapshots:,} snapshots "
-            f"({len(recording.regions):,} regions) in {seconds:.1f} s, "
+            f"[ perf damon record: captured {captured} in {seconds:.1f} s, "
             f"{format_size(recording.size)} in {self.output} ]"
         )
         if recording.applied is not None:
@@ -235,13 +257,22 @@ class Session:
                 "[ perf damon record: schemes acted on "
                 f"{len(recording.applied):,} regions: perf damon report schemes ]"
             )
+        if recording.darc is not None:
+            done = sums(recording.darc)
+            starts = sum(zone.starts for zone in done)
+            size = format_size(sum(zone.reclaimed for zone in done))
+            say(
+                f"[ perf damon record: DARC began {starts:,} times, and reclaimed {size}: "
+                "perf damon report darc ]"
+            )
         if recording.losses.events:
             say(
                 f"[ perf damon record: the kernel dropped {recording.losses.events:,} events: "
                 "record with a larger buffer, --perf -m 4M ]"
             )
         option = "" if self.output == "perf.data" else f" -i {self.output}"
-        say(f"[ next: perf damon report{option} ]")
+        view = "" if self.monitor else " darc"
+        say(f"[ next: perf damon report{view}{option} ]")
 
 
 class _Ends:

@@ -9,16 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import perf_damon
+from perf_damon.analysis import darc as analysis
 from perf_damon.errors import DataError
 from perf_damon.perfdata import tracing
+from perf_damon.render.reclaims import reclaim_lines, reclaims_csv
+from perf_damon.render.text import Canvas
 
-from .writer import Event, Writer, apply_event, damon_event, dummy_event
+from .writer import Event, Writer, apply_event, damon_event, darc_events, dummy_event
 
 
 def sound_file() -> bytes:
     other = Event(config=372, ids=(40,), name="sched_switch", system="sched")
     apply = apply_event()
-    writer = Writer(events=[damon_event(), other, apply, dummy_event()])
+    darc = darc_events()
+    writer = Writer(events=[damon_event(), other, apply, *darc.values(), dummy_event()])
     writer.comm(77, "app")
     writer.mmap2(77, 0x10000, 0x8000, "/bin/app")
     writer.fork(77, 78)
@@ -27,6 +31,14 @@ def sound_file() -> bytes:
         writer.regions(time=10**9 + i * 10**8, regions=rows, tid=500 + i % 2, cpu=i % 2)
         if i % 3 == 0:
             writer.applied(time=10**9 + i * 10**8 - 9, event=apply, region=rows[0], cpu=i % 2)
+        if i % 4 == 0:
+            sizes = dict.fromkeys(("free", "high", "mid", "low"), 4096 * i)
+            at, zone = 10**9 + i * 10**8, f"{i % 2}-Normal"
+            writer.darc(darc["darc_start"], time=at, zone=zone, **sizes)
+            taken = {"start": i << 20, "end": (i + 1) << 20, "passed": 8192, "reclaimed": 4096}
+            writer.darc(darc["darc_reclaim"], time=at + 5, zone=zone, cpu=i % 2, **taken)
+            sizes |= {"why": i % 3, "reclaimed": 4096}
+            writer.darc(darc["darc_stop"], time=at + 9, zone=zone, **sizes)
         if i % 5 == 0:
             writer.sample(other, time=10**9 + i, tid=1, raw=other.raw(1, {}))
             writer.finished_round()
@@ -90,10 +102,12 @@ DAMAGED = st.one_of(
 @pytest.fixture(autouse=True, scope="module")
 def formats_of_this_kernel():
     """Files that lost their formats are read on as well."""
-    writer = Writer(events=[damon_event(), apply_event()])
+    writer = Writer(events=[damon_event(), apply_event(), *darc_events().values()])
     parsed = {event.name: event for event in tracing.parse_tracing_data(writer.tracing_data())}
     patch = pytest.MonkeyPatch()
-    patch.setattr(tracing, "running_kernel_format", lambda name=tracing.EVENT: parsed[name])
+    patch.setattr(
+        tracing, "running_kernel_format", lambda name=tracing.EVENT, system="": parsed[name]
+    )
     yield
     patch.undo()
 
@@ -113,6 +127,14 @@ def check(recording):
     if (applied := recording.applied) is not None:
         assert (applied.start < applied.end).all()
         assert (applied.time[1:] >= applied.time[:-1]).all()
+    if (darc := recording.darc) is not None:
+        assert (darc.reclaims.start < darc.reclaims.end).all()
+        for rows in (darc.turns, darc.reclaims):
+            assert (rows.time[1:] >= rows.time[:-1]).all()
+            assert ((rows.zone >= 0) & (rows.zone < max(1, len(darc.zones)))).all()
+        assert ((darc.turns.why >= -1) & (darc.turns.why <= 3)).all()
+        assert len(list(reclaims_csv(darc, 0))) == 1 + len(darc.turns) + len(darc.reclaims)
+        assert len("".join(reclaim_lines(darc, analysis.span(recording), 0, Canvas())))
     mappings = recording.mappings
     assert (mappings.start < mappings.end).all()
     assert ((mappings.name >= 0) & (mappings.name < max(1, len(mappings.names)))).all()
@@ -125,6 +147,7 @@ def test_the_sound_file_is_sound(tmp_path):
     check(recording)
     assert len(recording.regions) == 240
     assert len(recording.applied) == 14
+    assert (len(recording.darc.turns), len(recording.darc.reclaims)) == (20, 10)
     assert recording.losses.events == 3
 
 

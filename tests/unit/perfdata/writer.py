@@ -46,6 +46,36 @@ APPLY_FIELDS = (
     ("unsigned int nr_regions", 48, 4, 0),
 )
 """Those of damos_before_apply."""
+_ZONE = (("int nid", 8, 4, 1), ("__data_loc char[] zone", 12, 4, 0))
+DARC_FIELDS = {
+    "darc_start": (
+        *_ZONE,
+        *((f"unsigned long {n}", 16 + 8 * i, 8, 0) for i, n in enumerate(("free", "high", "mid"))),
+        ("unsigned long low", 40, 8, 0),
+    ),
+    "darc_stop": (
+        *_ZONE,
+        ("int why", 16, 4, 1),
+        *(
+            (f"unsigned long {name}", 24 + 8 * i, 8, 0)
+            for i, name in enumerate(("reclaimed", "free", "high", "mid", "low"))
+        ),
+    ),
+    "darc_reclaim": (
+        *_ZONE,
+        *(
+            (f"unsigned long {name}", 16 + 8 * i, 8, 0)
+            for i, name in enumerate(("start", "end", "passed", "reclaimed"))
+        ),
+    ),
+}
+"""Those of DARC's events."""
+_WHY = '__print_symbolic(REC->why, { 0, "above_high" }, { 1, "below_low" }, { 2, "disabled" })'
+_DARC_PRINTS = {
+    "darc_start": "nid=%d zone=%s free=%lu high=%lu mid=%lu low=%lu",
+    "darc_stop": "nid=%d zone=%s why=%s reclaimed=%lu free=%lu high=%lu mid=%lu low=%lu",
+    "darc_reclaim": "nid=%d zone=%s %lu-%lu: passed=%lu reclaimed=%lu",
+}
 PATCHED_FIELDS = (
     ("unsigned int context_id", 8, 4, 0),
     ("unsigned long start", 16, 8, 0),
@@ -82,6 +112,10 @@ def format_text(name: str, id_: int, fields: Sequence[tuple[str, int, int, int]]
         values = "ctx_idx=%u scheme_idx=%u target_idx=%lu nr_regions=%u %lu-%lu: %u"
         arguments = arguments.replace("REC->target_id", "REC->target_idx")
         arguments = f"REC->context_idx, REC->scheme_idx, {arguments}"
+    if name in _DARC_PRINTS:
+        own = {"zone": "__get_str(zone)", "why": _WHY}
+        names = [declaration.split()[-1] for declaration, *_ in DARC_FIELDS[name]]
+        values, arguments = _DARC_PRINTS[name], ", ".join(own.get(n, f"REC->{n}") for n in names)
     if any(declaration.endswith(" age") for declaration, *_ in fields):
         values, arguments = f"{values} %u", f"{arguments}, REC->age"
     return "\n".join([*lines, f'print fmt: "{values}", {arguments}', ""])
@@ -121,6 +155,23 @@ def damon_event(**kwargs: object) -> Event:
 def apply_event(**kwargs: object) -> Event:
     fixed = {"config": 501, "ids": (50, 51), "name": "damos_before_apply", "fields": APPLY_FIELDS}
     return Event(**{**fixed, **kwargs})
+
+
+def darc_events(**kwargs: object) -> dict[str, Event]:
+    """DARC's three events by name."""
+    return {
+        name: Event(
+            **{
+                "config": 510 + i,
+                "ids": (60 + 2 * i, 61 + 2 * i),
+                "name": name,
+                "system": "darc",
+                "fields": fields,
+                **kwargs,
+            }
+        )
+        for i, (name, fields) in enumerate(DARC_FIELDS.items())
+    }
 
 
 def dummy_event() -> Event:
@@ -240,6 +291,23 @@ class Writer:
         values = {"context_idx": context, "scheme_idx": scheme, "target_idx": target}
         values |= {"nr_regions": 10, **dict(zip(names, region, strict=True))}
         self.sample(event, time=time, tid=tid, raw=event.raw(tid, values), cpu=cpu)
+
+    def darc(
+        self,
+        event: Event,
+        *,
+        time: int,
+        zone: str = "0-Normal",
+        cpu: int = 0,
+        **values: int,
+    ) -> None:
+        """DARC tells something about a zone; its name lies behind the fields."""
+        nid, _, name = zone.partition("-")
+        text = name.encode() + b"\0"
+        size = max(offset + size for _, offset, size, _ in event.fields)
+        at = size | len(text) << 16
+        raw = event.raw(500, {"nid": int(nid), "zone": at, **values}) + text
+        self.sample(event, time=time, tid=500, raw=raw, cpu=cpu)
 
     def trailer(self, pid: int, time: int) -> bytes:
         event = self.events[-1]
