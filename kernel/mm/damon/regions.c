@@ -37,6 +37,8 @@
 #define GAIN_IDLE	6000
 /* or the two sides of a cut in a region without clear edges. */
 #define GAIN_CUT	4300
+/* Less leaves it open whether idle memory was accessed when nobody looked there. */
+#define GAIN_AGE	6700
 
 /* So many misses in accessed memory are noise; at its edge only one. */
 #define NOISE_INSIDE	2
@@ -44,6 +46,10 @@
 
 /* Idle memory beside accessed memory stays apart up to so many times its size. */
 #define GUARD_TIMES	2
+
+/* Idle memory stays apart from what is idle for more than so many times as long. */
+#define AGE_TIMES	2
+#define AGE_SLACK	5
 
 /* A part with so few samples is most likely less hot than they say, */
 #define FEW_TRIES	2
@@ -282,6 +288,24 @@ static unsigned int rate_threshold(const struct damon_rules *rules)
 	return max(rules->max_nr_accesses / 10, 1U);
 }
 
+/*
+ * Whether one of the parts of a region is idle for sure.  A hit tells that there
+ * was an access at that time, maybe to all of the region; a miss that there was
+ * none at another time.  So one hit in a lot of memory leaves it open.
+ */
+static bool is_surely_idle(const struct run *run, const struct run *runs,
+			   unsigned int nr_runs)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_runs; i++) {
+		if (runs[i].hits && likelihood_gain(runs[i].hits, runs[i].tries, 0,
+						    run->tries) >= GAIN_AGE)
+			return true;
+	}
+	return nr_runs == 1;
+}
+
 static bool is_settled(const struct damon_region *r)
 {
 	return !r->hits || r->hits == r->tries;
@@ -355,8 +379,10 @@ unsigned int damon_cut_regions(const struct damon_region *from, unsigned int nr,
 							    nr_runs > 1,
 							    rules->max_nr_accesses);
 			part->age = min(r->age, UINT_MAX - 1) + 1;
-			if (abs_diff(part->nr_accesses, r->nr_accesses) >
-			    rate_threshold(rules))
+			if (!part->nr_accesses != !r->nr_accesses ||
+			    abs_diff(part->nr_accesses, r->nr_accesses) >
+			    rate_threshold(rules) ||
+			    (!part->hits && !is_surely_idle(&runs[j], runs, nr_runs)))
 				part->age = 0;
 		}
 	}
@@ -410,6 +436,14 @@ static bool guards(const struct damon_region *idle, const struct damon_region *h
 	       sz / GUARD_TIMES > hot_sz;
 }
 
+/* Whether one of two idle regions was accessed much later than the other. */
+static bool differ_in_age(const struct damon_region *a, const struct damon_region *b)
+{
+	unsigned int young = min(a->age, b->age), old = max(a->age, b->age);
+
+	return old / AGE_TIMES > (u64)young + AGE_SLACK;
+}
+
 /* @a and @b, with what comes @before the one and @after the other. */
 static bool are_alike(const struct damon_region *a, const struct damon_region *b,
 		      const struct damon_region *before,
@@ -421,6 +455,8 @@ static bool are_alike(const struct damon_region *a, const struct damon_region *b
 	if (!a->tries || !b->tries)
 		return a->nr_accesses == b->nr_accesses;
 	if (!a->hits && !b->hits) {
+		if (differ_in_age(a, b))
+			return false;
 		if (before && before->ar.end == a->ar.start && guards(a, before, sz))
 			return false;
 		return !(after && after->ar.start == b->ar.end &&

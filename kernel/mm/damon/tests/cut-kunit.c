@@ -382,7 +382,10 @@ static unsigned int age_after(unsigned int before, unsigned int after, unsigned 
 	return parts[0].last_nr_accesses == before ? parts[0].age : UINT_MAX;
 }
 
-/* It restarts when the rate has changed by more than a tenth of the most. */
+/*
+ * It restarts when the rate has changed by more than a tenth of the most, or from
+ * or to nothing.
+ */
 static void age_follows_rate(struct kunit *test)
 {
 	KUNIT_EXPECT_EQ(test, age_after(10, 10, 20, 5), 6);
@@ -395,9 +398,36 @@ static void age_follows_rate(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, age_after(50, 61, 100, 9), 0);
 	KUNIT_EXPECT_EQ(test, age_after(1, 2, 3, 9), 10);
 	KUNIT_EXPECT_EQ(test, age_after(1, 3, 3, 9), 0);
-	KUNIT_EXPECT_EQ(test, age_after(0, 1, 1, 9), 10);
+	KUNIT_EXPECT_EQ(test, age_after(0, 1, 1, 9), 0);
+	KUNIT_EXPECT_EQ(test, age_after(0, 1, 20, 9), 0);
+	KUNIT_EXPECT_EQ(test, age_after(1, 0, 20, 9), 0);
+	KUNIT_EXPECT_EQ(test, age_after(2, 1, 20, 9), 10);
+	KUNIT_EXPECT_EQ(test, age_after(0, 0, 20, 9), 10);
 	/* For ever, so to speak. */
 	KUNIT_EXPECT_EQ(test, age_after(0, 0, 20, UINT_MAX), UINT_MAX);
+}
+
+/* One hit does not tell that nothing else was accessed at that time; more do. */
+static void age_in_doubt(struct kunit *test)
+{
+	static const struct {
+		const char *slots;
+		unsigned int tries, age;
+	} cases[] = {
+		{ ".......#........", 1, 0 }, { "....!.....!.....", 4, 0 },
+		{ ".......#........", 2, 8 }, { ".......##.......", 1, 8 },
+		{ "........########", 1, 8 }, { "................", 1, 8 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct damon_region r = outcomes(cases[i].slots, 16 * PAGES, cases[i].tries);
+
+		r.age = 7;
+		cut(&r);
+		KUNIT_EXPECT_EQ_MSG(test, parts[0].nr_accesses, 0, "%s", cases[i].slots);
+		KUNIT_EXPECT_EQ_MSG(test, parts[0].age, cases[i].age, "%s", cases[i].slots);
+	}
 }
 
 static struct kunit_case cases[] = {
@@ -420,6 +450,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(cut_without_room),
 	KUNIT_CASE(rates_are_rounded),
 	KUNIT_CASE(age_follows_rate),
+	KUNIT_CASE(age_in_doubt),
 	{}
 };
 

@@ -137,6 +137,31 @@ static void merge_by_size(struct kunit *test)
 }
 
 /* Large, old and hot: the sums go far beyond 32 bits. */
+/* What was accessed a moment ago does not become as old as what is beside it. */
+static void merge_by_age(struct kunit *test)
+{
+	static const struct {
+		unsigned int a, b;
+		bool merged;
+	} cases[] = {
+		{ 0, 0, true }, { 0, 11, true }, { 0, 12, false }, { 12, 0, false },
+		{ 20, 60, false }, { 20, 51, true }, { 51, 20, true }, { 1000, 800, true },
+		{ 1000, 400, false }, { UINT_MAX, UINT_MAX, true }, { UINT_MAX, 0, false },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct damon_region r[] = {
+			region(0, 100, 0, 20), region(100, 100, 0, 20),
+		};
+
+		r[0].age = cases[i].a;
+		r[1].age = cases[i].b;
+		KUNIT_EXPECT_EQ_MSG(test, merge(r, 2), cases[i].merged ? 1 : 2,
+				    "%u and %u", cases[i].a, cases[i].b);
+	}
+}
+
 static void merge_huge(struct kunit *test)
 {
 	struct damon_region r[2] = { region(0, 1, 20, 20), region(0, 1, 20, 20) };
@@ -316,6 +341,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(merge_keeps_guards),
 	KUNIT_CASE(merge_keeps_bounds),
 	KUNIT_CASE(merge_by_size),
+	KUNIT_CASE(merge_by_age),
 	KUNIT_CASE(merge_huge),
 	KUNIT_CASE(merge_by_evidence),
 	KUNIT_CASE(merge_without_samples),
