@@ -8,7 +8,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from perf_damon.parameters import Attributes
-from perf_damon.recording import Applied, Header, Losses, Mappings, Recording, Regions, Target
+from perf_damon.recording import (
+    STARTED,
+    Applied,
+    Darc,
+    DarcReclaims,
+    DarcTurns,
+    Header,
+    Losses,
+    Mappings,
+    Recording,
+    Regions,
+    Target,
+)
 
 MS = 1_000_000
 DEFAULT = Attributes(5_000, 100_000, 1_000_000, 10, 1000)
@@ -170,3 +182,28 @@ def large(rows: int, per_snapshot: int = 100, seed: int = 1) -> Recording:
         (1234, spans[2][0], spans[2][0] + spans[2][1], "[stack]"),
     ]
     return recording(made, maps=maps)
+
+
+def darc(
+    zones: Sequence[str],
+    turns: Sequence[tuple[int, int, int, int, int]],
+    reclaims: Sequence[tuple[int, int, int, int, int]],
+) -> Darc:
+    """What DARC did: (ms, zone, why, reclaimed, free) and (ms, zone, start, tried, reclaimed).
+
+    Of what was tried all has passed. `why` is recording.STARTED for a start.
+    """
+    assert all(why >= STARTED for _, _, why, *_ in turns)
+    kinds = (np.uint64, np.int32, np.int8, np.uint64, np.uint64)
+    columns = [np.array(c, k) for c, k in zip(zip(*turns, strict=True), kinds, strict=True)]
+    time, zone, why, reclaimed, free = columns
+    marks = (np.full(len(time), size << 20, np.uint64) for size in (192, 128, 50))
+    columns = [np.array(column, np.uint64) for column in zip(*reclaims, strict=True)]
+    at, of, start, tried, done = columns
+    return Darc(
+        zones=tuple(zones),
+        turns=DarcTurns(time * np.uint64(MS), zone, why, reclaimed, free, *marks),
+        reclaims=DarcReclaims(
+            at * np.uint64(MS), of.astype(np.int32), start, start + tried, tried, done
+        ),
+    )

@@ -38,6 +38,7 @@ def perf_damon(*words: str) -> subprocess.CompletedProcess:
         ("start", "1", "--schemes", "/dev/null"),
         ("schemes", "-w", "1us"),
         ("tune", "--", "true"),
+        ("record", "--darc", "--sample", "5ms"),
         ("darc", "nonsense"),
         ("darc", "set"),
         ("darc", "set", "--low", "5x"),

@@ -19,13 +19,15 @@ import pytest
 import recordings
 
 import perf_damon
+from perf_damon.analysis.darc import part
+from perf_damon.analysis.darc import turns as darc_turns
 from perf_damon.analysis.select import select
 from perf_damon.commands import report
 from perf_damon.commands.report_views import Options, Report
 from perf_damon.errors import DataError, UsageError
 from perf_damon.options import Parser
 from perf_damon.parameters import Attributes, Kdamond, Parameters, Scheme
-from perf_damon.recording import Header, Losses
+from perf_damon.recording import STARTED, Header, Losses
 from perf_damon.render.text import Canvas
 
 GOLDEN = Path(__file__).parent / "render" / "golden"
@@ -79,6 +81,22 @@ def schemes() -> recordings.Recording:
     )
     whole = both()
     return replace(whole, parameters=told, applied=recordings.applied(rows))
+
+
+def reclaiming() -> recordings.Recording:
+    """Two zones: one kept up, was outrun, and goes on; the other began before the recording."""
+    turns = [
+        (1400, 1, 2, 64 * MB, 90 * MB),
+        (2000, 0, STARTED, 0, 127 * MB),
+        (3500, 0, 0, 70 * MB, 193 * MB),
+        (4000, 0, STARTED, 0, 120 * MB),
+        (4200, 0, 1, 4 * MB, 49 * MB),
+        (6500, 0, STARTED, 0, 126 * MB),
+    ]
+    reclaims = [(1100 + 100 * i, 1, i << 30, 10 * MB, (9 - 3 * i) * MB) for i in range(3)]
+    reclaims += [(2100 + 100 * i, 0, i << 25, 8 * MB, 5 * MB) for i in range(14)]
+    reclaims += [(4100, 0, 1 << 40, 4 * MB, 4 * MB), (6700, 0, 1 << 41, 3 * MB, 2 * MB)]
+    return replace(both(), darc=recordings.darc(("0-Normal", "1-Movable"), turns, reclaims))
 
 
 def both() -> recordings.Recording:
@@ -325,3 +343,60 @@ def test_a_real_recording_of_stairs_has_the_steps_that_were_taken(run):
             pytest.approx(10 * MB, rel=0.1),
         )
     assert found["working_set"]["50"] == pytest.approx(10 * MB, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("darc.txt", []),
+        ("darc-part.txt", ["--time", "2,3", "--width", "44"]),
+        ("darc.json", ["--format", "json", "--width", "12"]),
+        ("darc.csv", ["--format", "csv"]),
+    ],
+)
+def test_what_darc_did(run, name, words):
+    check(name, run(reclaiming(), "darc", *words))
+
+
+def test_darcs_sums_are_those_of_its_events(run):
+    whole = json.loads(run(reclaiming(), "darc", "--format", "json"))["darc"]
+    normal, movable = whole["zones"]
+    assert (normal["starts"], normal["stops"]["above_high"], normal["stops"]["below_low"]) == (
+        *(3, 1, 1),
+    )
+    assert normal["reclaimed"] == sum(whole["reclaimed"]["0-Normal"]) == (14 * 5 + 4 + 2) * MB
+    assert movable["reclaimed"] == sum(whole["reclaimed"]["1-Movable"]) == 18 * MB
+    assert movable["stops"]["disabled"] == 1 and movable["starts"] == 0
+    first, *_, last = whole["turns"]
+    assert (first["begin_ns"], first["end_ns"], first["why"]) == (None, 400_000_000, "disabled")
+    assert (last["end_ns"], last["why"], last["reclaimed"]) == (None, None, 2 * MB)
+    lines = list(csv.DictReader(io.StringIO(run(reclaiming(), "darc", "--format", "csv"))))
+    assert sum(int(r["reclaimed"]) for r in lines if r["event"] == "reclaim") == 94 * MB
+    assert [int(r["time_ns"]) for r in lines] == sorted(int(r["time_ns"]) for r in lines)
+
+
+def test_darc_fits_its_width(run):
+    for width in (40, 60, 80, 133):
+        lines = run(reclaiming(), "darc", "--width", str(width)).splitlines()
+        assert [line for line in lines if len(line) > width] == []
+
+
+def test_darc_that_did_nothing_or_was_not_recorded(run):
+    idle = replace(reclaiming(), darc=part(reclaiming().darc, 0, 1))
+    assert "DARC reclaimed nothing" in run(idle, "darc")
+    assert json.loads(run(idle, "darc", "--format", "json"))["darc"]["turns"] == []
+    with pytest.raises(DataError, match="does not tell what DARC did") as caught:
+        run(both(), "darc")
+    assert "perf damon record --darc" in caught.value.hint
+    for words in (["--target", "1"], ["--address", "1G,2G"]):
+        with pytest.raises(UsageError, match="chooses nothing of what DARC did"):
+            run(reclaiming(), "darc", *words)
+
+
+def test_an_end_that_was_lost():
+    """The next start ends what began before; what is reclaimed counts once."""
+    turns = [(1000, 0, STARTED, 0, 1), (2000, 0, STARTED, 0, 2), (3000, 0, 0, 7, 3)]
+    reclaims = [(1500, 0, 0, 4096, 4096), (2500, 0, 4096, 8192, 8192)]
+    first, second = darc_turns(recordings.darc(("0-Normal",), turns, reclaims))
+    assert (first.end, first.tried, first.reclaimed) == (None, 4096, 4096)
+    assert (second.tried, second.reclaimed, second.why) == (8192, 7, "above_high")

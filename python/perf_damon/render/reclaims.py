@@ -32,7 +32,7 @@ _WHY = {
     "other": "other",
     None: "(not recorded)",
 }
-_LESS = ("Tried", "Disabled", "Starts")
+_LESS = ("Tried", "Disabled", "Starts", "Below low")
 _MOST_TURNS = 40
 
 
@@ -46,7 +46,7 @@ def reclaim_lines(darc: Darc, span: tuple[int, int], origin: int, canvas: Canvas
             canvas.dim(line) for line in wrap("perf damon darc status tells why", canvas.width)
         )
         return
-    yield canvas.bold(f"What DARC did in {length}")
+    yield canvas.bold(f"What DARC did in {length}, and how often it stopped for what")
     yield from _sums(found, canvas)
     yield ""
     yield from _course(darc, span, canvas)
@@ -83,7 +83,7 @@ def _turns(made: Sequence[Turn], origin: int, canvas: Canvas) -> list[str]:
         "Reclaimed": [format_size(turn.reclaimed) for turn in made],
         "Stopped": [_WHY[turn.why] for turn in made],
     }
-    return _fitted(columns, ("then", "Free"), ("Zone", "Stopped"), canvas)
+    return _fitted(columns, ("then", "Free", "To"), ("Zone", "Stopped"), canvas)
 
 
 def _fitted(

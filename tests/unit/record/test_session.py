@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from perf_damon import signals
 from perf_damon.commands.monitoring import Request
 from perf_damon.control import journal
 from perf_damon.control.nodes import Scheme
+from perf_damon.control.sysfs import Sysfs
 from perf_damon.control.system import System
 from perf_damon.errors import Error
 from perf_damon.parameters import Attributes, Parameters
@@ -258,6 +260,38 @@ def test_what_schemes_act_on_is_recorded_with_their_names(
     assert in_child(record.run) == 0
     assert "damos_before_apply" not in Path(f"{perf}.words").read_text()
     monitor.stop(machine, slot)
+
+
+def test_darc_is_recorded_of_all_threads_and_the_rest_of_ours(
+    machine: System, perf: str, tmp_path: Path, target: int
+) -> None:
+    record = session(machine, perf, tmp_path, pids=(target,), timeout_s=0.1, darc=True)
+    assert in_child(record.run) == 0
+    words = Path(f"{perf}.lines").read_text().splitlines()
+    assert "-a" in words and "-p" not in words
+    parameters = Parameters.from_words(words)
+    assert parameters is not None
+    at = words.index("damon:damon_aggregated")
+    assert words[at + 1 : at + 3] == ["--filter", f"common_pid == {parameters.kdamonds[0].tid}"]
+    events = [words[i + 1] for i, word in enumerate(words) if word == "-e"]
+    assert events[1:] == ["darc:darc_start", "darc:darc_stop", "darc:darc_reclaim"]
+    assert untouched(machine)
+
+
+def test_darc_alone_changes_nothing(
+    machine: System, perf: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "darc", {"enabled": "N"})
+    machine = replace(machine, darc=Sysfs(tmp_path / "darc"))
+    record = session(machine, perf, tmp_path, darc=True, monitor=False, timeout_s=0.1)
+    assert in_child(record.run) == 0
+    words = Path(f"{perf}.lines").read_text().splitlines()
+    assert "-a" in words and "--filter" not in words and "damon:damon_aggregated" not in words
+    assert untouched(machine)
+    record._say_hello([])
+    assert "DARC is disabled: it tells nothing until perf damon darc enable" in (
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
