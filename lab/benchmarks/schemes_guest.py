@@ -7,9 +7,9 @@
 What was measured goes to files in OUT; lab/benchmarks/schemes.py makes figures of them. NAME is
 the kernel's, for telling how far it is; REDIS is where redis-server was unpacked to.
 
-Each setting of a part gives SETTING.RUN.json: what was seen about twice a second, of the process that is
-watched, of swap and of the kdamond, and what perf damon schemes told at the end; of workloads
-SETTING.RUN.truth as well, and of quotas SETTING.RUN.trace, which is damos_before_apply.
+Each setting of a part gives SETTING.RUN.json: what was seen about twice a second, of the process
+that is watched, of swap and of the kdamond, and what perf damon schemes told at the end; of
+workloads SETTING.RUN.truth as well, and of quotas SETTING.RUN.trace, which is damos_before_apply.
 
 prcl, redis  settings none and scheme: memory that is not accessed for 5 s is paged out
 ethp         settings none and always, without schemes, by the system's setting for huge pages,

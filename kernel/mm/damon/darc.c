@@ -32,6 +32,7 @@
 /* See how it went after so many times the minimum age, in which all was tried. */
 #define JUDGE_AGES	2
 
+/* Protects what is set, and which zones there are. */
 DEFINE_MUTEX(darc_lock);
 
 struct darc_params darc_params = {

@@ -378,6 +378,7 @@ static void expect_first(struct kunit *test, struct damos *s, struct damon_ctx *
 	/* Another window */
 	s->quota.started = false;
 }
+
 #define EXPECT_FIRST(test, s, ctx, state, wanted) \
 	expect_first(test, s, ctx, state, wanted, __LINE__)
 
@@ -545,4 +546,5 @@ static struct kunit_suite darc_suite = {
 	.name = "damon-darc",
 	.test_cases = darc_cases,
 };
+
 kunit_test_suite(darc_suite);

@@ -157,7 +157,7 @@ static void merge_by_age(struct kunit *test)
 
 		r[0].age = cases[i].a;
 		r[1].age = cases[i].b;
-		KUNIT_EXPECT_EQ_MSG(test, merge(r, 2), cases[i].merged ? 1 : 2,
+		KUNIT_EXPECT_EQ_MSG(test, merge(r, 2), 2 - cases[i].merged,
 				    "%u and %u", cases[i].a, cases[i].b);
 	}
 }
