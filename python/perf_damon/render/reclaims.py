@@ -30,7 +30,7 @@ _WHY = {
     "below_low": "below low",
     "disabled": "disabled",
     "other": "other",
-    None: "(not recorded)",
+    None: "unknown",
 }
 _LESS = ("Tried", "Disabled", "Starts", "Below low")
 _MOST_TURNS = 40
@@ -46,18 +46,22 @@ def reclaim_lines(darc: Darc, span: tuple[int, int], origin: int, canvas: Canvas
             canvas.dim(line) for line in wrap("perf damon darc status tells why", canvas.width)
         )
         return
-    yield canvas.bold(f"What DARC did in {length}, and how often it stopped for what")
+    yield from _head(f"What DARC did in {length}, and how often it stopped for what", canvas)
     yield from _sums(found, canvas)
     yield ""
     yield from _course(darc, span, canvas)
     made = turns(darc)
     if made:
         yield ""
-        yield canvas.bold("When it began to reclaim, and why it stopped")
+        yield from _head("When it began to reclaim, and why it stopped", canvas)
         yield from _turns(made[:_MOST_TURNS], origin, canvas)
         if len(made) > _MOST_TURNS:
             more = f"and {format_count(len(made) - _MOST_TURNS)} more: --time, or --format json"
             yield from wrap(more, canvas.width)
+
+
+def _head(text: str, canvas: Canvas) -> Iterator[str]:
+    return (canvas.bold(line) for line in wrap(text, canvas.width))
 
 
 def _sums(found: Sequence[ZoneSum], canvas: Canvas) -> list[str]:
@@ -113,7 +117,7 @@ def _course(darc: Darc, span: tuple[int, int], canvas: Canvas) -> Iterator[str]:
         yield "Nothing that it tried could be reclaimed."
         return
     most = max(int(sizes.max()) for sizes in course.values())
-    yield canvas.bold("What was reclaimed when")
+    yield from _head("What was reclaimed when", canvas)
     for zone, sizes in course.items():
         shares = np.where(sizes > 0, sizes.astype(np.float64), np.nan)
         line = sparkline(shares, float(most), canvas).rstrip()
