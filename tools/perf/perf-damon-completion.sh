@@ -23,7 +23,11 @@ _perf_damon() {
 		elif [[ $COMP_CWORD -gt 2 && $word == -* ]]; then
 			words=$(perf damon "${COMP_WORDS[2]}" --list-opts 2>/dev/null)
 		elif [[ $COMP_CWORD -eq 3 && ${COMP_WORDS[2]} == report ]]; then
-			words="heatmap wss regions schemes applied"
+			words="heatmap wss regions schemes applied darc"
+		elif [[ $COMP_CWORD -eq 3 && ${COMP_WORDS[2]} == darc ]]; then
+			words="status set enable disable"
+		elif [[ ${COMP_WORDS[2]} == darc && ${COMP_WORDS[COMP_CWORD - 1]} == --zone ]]; then
+			words="all $(ls /sys/kernel/mm/darc/zones 2>/dev/null)"
 		elif [[ ${COMP_WORDS[COMP_CWORD - 1]} == --schemes && ${COMP_WORDS[2]} != record ]]; then
 			words="ethp lru_sort prcl tiering"
 			mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word"; compgen -f -- "$word")
