@@ -757,7 +757,6 @@ def test_a_command_for_a_kdamond_that_ends(victim: subprocess.Popen) -> None:
     wait_until(lambda: get(STATE) == "off", "it ended", 20)
 
 
-@pytest.mark.stress
 @ours
 def test_directories_change_while_a_command_waits(victim: subprocess.Popen) -> None:
     puts(apply_interval_us=6_000_000)
