@@ -140,16 +140,11 @@ static ssize_t mark_show(struct kobject *kobj, struct kobj_attribute *attr, char
 	struct darc_zone *z = darc_to_zone(kobj);
 	const struct darc_room room = darc_zone_room(z);
 	struct darc_marks marks;
-	unsigned long pages;
 
 	spin_lock(&z->lock);
 	darc_resolve(&marks, &z->own, &room);
 	spin_unlock(&z->lock);
-	if (mark->which == DARC_HIGH)
-		pages = marks.high;
-	else
-		pages = mark->which == DARC_MID ? marks.mid : marks.low;
-	return sysfs_emit(buf, "%lu\n", pages << PAGE_SHIFT);
+	return sysfs_emit(buf, "%lu\n", *darc_find_mark(&marks, mark->which) << PAGE_SHIFT);
 }
 
 static int set_mark(struct darc_zone *z, enum darc_mark which, unsigned long pages)

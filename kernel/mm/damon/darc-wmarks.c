@@ -46,7 +46,12 @@ static bool is_in_order(const struct darc_marks *marks, const struct darc_room *
 	       marks->high > marks->mid && marks->high <= room->managed;
 }
 
-static unsigned long *find_mark(struct darc_marks *marks, enum darc_mark which)
+/**
+ * darc_find_mark() - where one of the watermarks is
+ * @marks:	all of them
+ * @which:	which one
+ */
+unsigned long *darc_find_mark(struct darc_marks *marks, enum darc_mark which)
 {
 	if (which == DARC_HIGH)
 		return &marks->high;
@@ -105,10 +110,10 @@ int darc_set_mark(struct darc_marks *own, enum darc_mark which, unsigned long pa
 	if (!marks.usable)
 		return -EINVAL;
 	set_defaults(&defaults, room);
-	*find_mark(&marks, which) = pages ?: *find_mark(&defaults, which);
+	*darc_find_mark(&marks, which) = pages ?: *darc_find_mark(&defaults, which);
 	if (!is_in_order(&marks, room))
 		return -EINVAL;
-	*find_mark(own, which) = pages;
+	*darc_find_mark(own, which) = pages;
 	return 0;
 }
 

@@ -63,6 +63,7 @@ enum darc_state {
 };
 
 /* darc-wmarks.c */
+unsigned long *darc_find_mark(struct darc_marks *marks, enum darc_mark which);
 void darc_resolve(struct darc_marks *marks, const struct darc_marks *own,
 		  const struct darc_room *room);
 int darc_set_mark(struct darc_marks *own, enum darc_mark which, unsigned long pages,

@@ -222,11 +222,7 @@ static int damon_dbgfs_kdamond_pid_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(damon_dbgfs_kdamond_pid);
 
-static const struct {
-	const char *name;
-	umode_t mode;
-	const struct file_operations *fops;
-} damon_dbgfs_files[] = {
+static const struct damon_dbgfs_file damon_dbgfs_files[] = {
 	{ "attrs", 0600, &damon_dbgfs_attrs_fops },
 	{ "target_ids", 0600, &damon_dbgfs_target_ids_fops },
 	{ "init_regions", 0600, &damon_dbgfs_init_regions_fops },
@@ -235,25 +231,39 @@ static const struct {
 };
 
 /**
- * damon_dbgfs_make_files() - make the files of a context
+ * damon_dbgfs_make_files() - make files in the directory of a context
  * @context:	a context with a directory
+ * @files:	which
+ * @nr:		how many
  *
  * Return: 0 or what debugfs returns; then some of them may be there.
  */
-int damon_dbgfs_make_files(struct damon_dbgfs_context *context)
+int damon_dbgfs_make_files(struct damon_dbgfs_context *context,
+			   const struct damon_dbgfs_file *files, int nr)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(damon_dbgfs_files); i++) {
-		struct dentry *file = debugfs_create_file(damon_dbgfs_files[i].name,
-							  damon_dbgfs_files[i].mode,
+	for (i = 0; i < nr; i++) {
+		struct dentry *file = debugfs_create_file(files[i].name, files[i].mode,
 							  context->dir, context,
-							  damon_dbgfs_files[i].fops);
+							  files[i].fops);
 
 		if (IS_ERR(file))
 			return PTR_ERR(file);
 	}
 	return 0;
+}
+
+/**
+ * damon_dbgfs_make_context_files() - make the files that each context has
+ * @context:	a context with a directory
+ *
+ * Return: see damon_dbgfs_make_files().
+ */
+int damon_dbgfs_make_context_files(struct damon_dbgfs_context *context)
+{
+	return damon_dbgfs_make_files(context, damon_dbgfs_files,
+				      ARRAY_SIZE(damon_dbgfs_files));
 }
 
 /**

@@ -99,6 +99,7 @@ static int damon_dbgfs_off(void)
 		if (!damon_stop(&context->ctx, 1))
 			err = 0;
 	}
+	/* Let go of their processes now. */
 	damon_dbgfs_any_running();
 	return err;
 }
@@ -177,7 +178,7 @@ static int damon_dbgfs_add_context(struct damon_dbgfs_context *context, const ch
 	if (IS_ERR(dir))
 		return PTR_ERR(dir);
 	context->dir = dir;
-	err = damon_dbgfs_make_files(context);
+	err = damon_dbgfs_make_context_files(context);
 	if (!err)
 		list_add_tail(&context->list, &damon_dbgfs_contexts);
 	return err;
@@ -278,11 +279,7 @@ static int damon_dbgfs_deprecated_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(damon_dbgfs_deprecated);
 
-static const struct {
-	const char *name;
-	umode_t mode;
-	const struct file_operations *fops;
-} damon_dbgfs_files[] = {
+static const struct damon_dbgfs_file damon_dbgfs_files[] = {
 	{ "monitor_on_DEPRECATED", 0600, &damon_dbgfs_monitor_on_fops },
 	{ "mk_contexts", 0200, &damon_dbgfs_mk_fops },
 	{ "rm_contexts", 0200, &damon_dbgfs_rm_fops },
@@ -293,7 +290,7 @@ static const struct {
 static int __init damon_dbgfs_init(void)
 {
 	struct damon_dbgfs_context *top = damon_dbgfs_new_context();
-	int i, err;
+	int err;
 
 	if (IS_ERR(top))
 		return PTR_ERR(top);
@@ -307,10 +304,8 @@ static int __init damon_dbgfs_init(void)
 	damon_dbgfs_root = top->dir;
 	list_add(&top->list, &damon_dbgfs_contexts);
 	/* A file that is missing is one that nobody can use. */
-	damon_dbgfs_make_files(top);
-	for (i = 0; i < ARRAY_SIZE(damon_dbgfs_files); i++)
-		debugfs_create_file(damon_dbgfs_files[i].name, damon_dbgfs_files[i].mode,
-				    top->dir, NULL, damon_dbgfs_files[i].fops);
+	damon_dbgfs_make_context_files(top);
+	damon_dbgfs_make_files(top, damon_dbgfs_files, ARRAY_SIZE(damon_dbgfs_files));
 	return 0;
 }
 fs_initcall(damon_dbgfs_init);

@@ -46,6 +46,18 @@ struct damon_dbgfs_context {
 	bool started;
 };
 
+/**
+ * struct damon_dbgfs_file - a file of a directory
+ * @name:	its name
+ * @mode:	its mode
+ * @fops:	what it does
+ */
+struct damon_dbgfs_file {
+	const char *name;
+	umode_t mode;
+	const struct file_operations *fops;
+};
+
 /* dbgfs-text.c: contexts as text */
 int damon_dbgfs_read_attrs(struct damon_ctx *ctx, char *text);
 int damon_dbgfs_read_target_ids(struct damon_ctx *ctx, char *text);
@@ -61,7 +73,9 @@ void damon_dbgfs_show_schemes(struct seq_file *m, const struct damon_ctx *ctx);
 char *damon_dbgfs_text(const char __user *buf, size_t count, loff_t pos);
 struct damon_dbgfs_context *damon_dbgfs_new_context(void);
 void damon_dbgfs_destroy_context(struct damon_dbgfs_context *context);
-int damon_dbgfs_make_files(struct damon_dbgfs_context *context);
+int damon_dbgfs_make_files(struct damon_dbgfs_context *context,
+			   const struct damon_dbgfs_file *files, int nr);
+int damon_dbgfs_make_context_files(struct damon_dbgfs_context *context);
 bool damon_dbgfs_is_running(struct damon_dbgfs_context *context);
 
 #endif /* _MM_DAMON_DBGFS_H */
