@@ -24,6 +24,12 @@ class Error(Exception):
         self.hint = hint
 
 
+def not_put_back(error: BaseException, second: Error, hint: str) -> Error:
+    """The error to raise where a change failed, and undoing it failed as well."""
+    message = error.message if isinstance(error, Error) else repr(error)
+    return Error(f"{message}; and what was before could not be put back: {second.message}", hint)
+
+
 class UsageError(Error):
     """The command line is wrong."""
 

@@ -18,7 +18,7 @@ from itertools import pairwise
 from perf_damon import signals
 from perf_damon.control.sysfs import Sysfs, SysfsError
 from perf_damon.control.system import System
-from perf_damon.errors import Error, UsageError
+from perf_damon.errors import Error, UsageError, not_put_back
 from perf_damon.units import format_size, format_time_us
 
 MARKS = ("high", "mid", "low")
@@ -135,11 +135,7 @@ def apply(system: System, change: Change) -> Darc:
             try:
                 _put_back(system.darc, before, change)
             except Error as second:
-                message = error.message if isinstance(error, Error) else repr(error)
-                raise Error(
-                    f"{message}; and what was before could not be put back: {second.message}",
-                    "see: perf damon darc status",
-                ) from None
+                raise not_put_back(error, second, "see: perf damon darc status") from None
             raise
     return load(system)
 
@@ -182,7 +178,7 @@ def _check_marks(zone: Zone, marks: Mapping[str, int | str]) -> None:
     if not zone.has_room:
         raise UsageError(
             f"zone {zone.name} is left alone: its own high watermark is "
-            f"{_size(zone.zone_high)}, and no room is left for more",
+            f"{format_size(zone.zone_high)}, and no room is left for more",
             "vm.min_free_kbytes and vm.watermark_scale_factor decide about that",
         )
     # What the default ones are is known to the kernel alone.
@@ -194,23 +190,24 @@ def _check_marks(zone: Zone, marks: Mapping[str, int | str]) -> None:
     for (lower, low), (upper, high) in pairwise(ladder):
         if isinstance(low, int) and isinstance(high, int) and high <= low:
             raise UsageError(
-                f"zone {zone.name}: {upper} ({_size(high)}) has to be more than {lower} "
-                f"({_size(low)})",
+                f"zone {zone.name}: {upper} ({format_size(high)}) has to be more than {lower} "
+                f"({format_size(low)})",
                 _ladder_hint(zone),
             )
     high = known["high"]
     if isinstance(high, int) and high > zone.managed:
         raise UsageError(
-            f"zone {zone.name}: high ({_size(high)}) is more than the zone has "
-            f"({_size(zone.managed)})",
+            f"zone {zone.name}: high ({format_size(high)}) is more than the zone has "
+            f"({format_size(zone.managed)})",
             _ladder_hint(zone),
         )
 
 
 def _ladder_hint(zone: Zone) -> str:
+    marks = ", ".join(f"{mark} {format_size(getattr(zone, mark))}" for mark in MARKS)
     return (
-        f"it has {_size(zone.managed)}, and now high {_size(zone.high)}, mid {_size(zone.mid)}, "
-        f"low {_size(zone.low)}, its own high watermark {_size(zone.zone_high)}"
+        f"it has {format_size(zone.managed)}, and now {marks}, "
+        f"its own high watermark {format_size(zone.zone_high)}"
     )
 
 
@@ -218,17 +215,18 @@ def _write(sysfs: Sysfs, change: Change) -> None:
     if change.enabled is False:
         sysfs.write("enabled", "N")
     for path, value in change.files.items():
-        try:
-            sysfs.write_checked(path, value)
-        except SysfsError as error:
-            raise _explain(error) from None
+        _write_explained(sysfs, path, value)
     for name, marks in change.marks.items():
         _write_marks(sysfs, name, marks)
     if change.enabled:
-        try:
-            sysfs.write_checked("enabled", "Y")
-        except SysfsError as error:
-            raise _explain(error) from None
+        _write_explained(sysfs, "enabled", "Y")
+
+
+def _write_explained(sysfs: Sysfs, path: str, value: int | str) -> None:
+    try:
+        sysfs.write_checked(path, value)
+    except SysfsError as error:
+        raise _explain(error) from None
 
 
 def _write_marks(sysfs: Sysfs, name: str, marks: Mapping[str, int | str]) -> None:
@@ -320,8 +318,4 @@ def _by_node(name: str) -> tuple[int, str]:
 
 
 def _words(value: int | str) -> str:
-    return _size(value) if isinstance(value, int) else value
-
-
-def _size(size: int) -> str:
-    return format_size(size)
+    return format_size(value) if isinstance(value, int) else value

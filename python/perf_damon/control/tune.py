@@ -21,7 +21,7 @@ from perf_damon.control.nodes import Context
 from perf_damon.control.state import Command, command
 from perf_damon.control.sysfs import SysfsError
 from perf_damon.control.system import System
-from perf_damon.errors import Error
+from perf_damon.errors import Error, not_put_back
 
 _HINT = "the kernel does not say what is wrong with it; dmesg may"
 
@@ -57,11 +57,8 @@ def tune(system: System, slot: Slot, change: Context) -> Slot:
             try:
                 _put_back(system, entry, before)
             except Error as second:
-                message = error.message if isinstance(error, Error) else repr(error)
-                raise Error(
-                    f"{message}; and what was before could not be put back: {second.message}",
-                    "see: perf damon status, perf damon stop",
-                ) from None
+                hint = "see: perf damon status, perf damon stop"
+                raise not_put_back(error, second, hint) from None
             finally:
                 journals.write(system, journal)
             if entry.tid != before.tid and isinstance(error, Error):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from perf_damon.errors import DataError
 from perf_damon.perfdata.container import Attr
 from perf_damon.perfdata.layout import APPLY_FIELDS, raw_fields
 from perf_damon.perfdata.samples import SampleCollector
@@ -30,13 +29,8 @@ class AppliedCollector(SampleCollector):
 
     def __init__(self, attr: Attr, event: EventFormat, *, data_size: int, path: str) -> None:
         """Raises DataError where the event's samples lack what is needed."""
-        fields = raw_fields(event, APPLY_FIELDS, optional=())
-        if fields is None:
-            raise DataError(
-                f"{path}: this kernel's damon:damos_before_apply lacks fields: it has "
-                + (", ".join(n for n in event.fields if not n.startswith("common_")) or "none"),
-                "record without --schemes; perf damon reads " + ", ".join(APPLY_FIELDS),
-            )
+        hint = "record without --schemes; perf damon reads " + ", ".join(APPLY_FIELDS)
+        fields = raw_fields(event, path, hint, APPLY_FIELDS)
         super().__init__(attr, fields, _KINDS, others=True, data_size=data_size, path=path)
         self._kdamond = np.empty(self._capacity, dtype=np.int32)
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from perf_damon.errors import DataError
 from perf_damon.perfdata.container import Attr
 from perf_damon.perfdata.layout import raw_fields
 from perf_damon.perfdata.samples import SampleCollector
@@ -54,13 +53,8 @@ class DarcCollector(SampleCollector):
     ) -> None:
         """Raises DataError where the event's samples lack what is needed."""
         names = ("nid", "zone", *EVENTS[event.name])
-        fields = raw_fields(event, names, optional=())
-        if fields is None:
-            raise DataError(
-                f"{path}: this kernel's darc:{event.name} lacks fields: it has "
-                + (", ".join(n for n in event.fields if not n.startswith("common_")) or "none"),
-                "record without --darc; perf damon reads " + ", ".join(names),
-            )
+        hint = "record without --darc; perf damon reads " + ", ".join(names)
+        fields = raw_fields(event, path, hint, names)
         super().__init__(attr, fields, {}, others=True, data_size=data_size, path=path)
         self._zones = zones
         self._names = EVENTS[event.name]

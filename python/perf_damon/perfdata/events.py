@@ -9,7 +9,7 @@ import numpy as np
 
 from perf_damon.errors import DataError
 from perf_damon.perfdata.container import Attr
-from perf_damon.perfdata.layout import raw_fields
+from perf_damon.perfdata.layout import FIELDS, raw_fields
 from perf_damon.perfdata.samples import SampleCollector
 from perf_damon.perfdata.tracing import EventFormat
 
@@ -49,13 +49,8 @@ class EventCollector(SampleCollector):
 
         Raises DataError where the event's samples lack what is needed.
         """
-        fields = raw_fields(event)
-        if fields is None:
-            raise DataError(
-                f"{path}: this kernel's damon:damon_aggregated lacks fields: it has "
-                + (", ".join(n for n in event.fields if not n.startswith("common_")) or "none"),
-                "perf damon reads target_id, nr_regions, start, end, nr_accesses and age",
-            )
+        hint = "perf damon reads target_id, nr_regions, start, end, nr_accesses and age"
+        fields = raw_fields(event, path, hint, FIELDS, optional=("age",))
         super().__init__(attr, fields, _KINDS, others=others, data_size=data_size, path=path)
         self._target = np.zeros(self._capacity, dtype=np.uint16)
         self._keys: dict[tuple[int, int], int] = {}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from perf_damon.errors import DataError
 from perf_damon.perfdata.container import Attr
 from perf_damon.perfdata.tracing import EventFormat
 
@@ -120,21 +121,24 @@ class SampleLayout:
 
 
 def raw_fields(
-    event: EventFormat, names: Sequence[str] = FIELDS, optional: Sequence[str] = ("age",)
-) -> dict[str, tuple[int, str]] | None:
-    """Offset and numpy type of each named field in the raw data; None where one is missing.
+    event: EventFormat, path: str, hint: str, names: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, tuple[int, str]]:
+    """Offset and numpy type of each named field in the raw data.
 
-    Also `common_type`, which tells events apart.
+    Also `common_type`, which tells events apart. Raises DataError, of the recording at `path`,
+    where one is missing or of a size that no number has.
     """
     fields = {}
     for name in ("common_type", *names):
         field = event.fields.get(name)
-        if field is None:
-            if name in optional:
-                continue
-            return None
-        if field.size not in (1, 2, 4, 8) or field.end > 1 << 15:
-            return None
+        if field is None and name in optional:
+            continue
+        if field is None or field.size not in (1, 2, 4, 8) or field.end > 1 << 15:
+            raise DataError(
+                f"{path}: this kernel's {event.system}:{event.name} lacks fields: it has "
+                + (", ".join(n for n in event.fields if not n.startswith("common_")) or "none"),
+                hint,
+            )
         fields[name] = (field.offset, f"<u{field.size}")
     return fields
 
