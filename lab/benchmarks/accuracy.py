@@ -26,6 +26,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -33,10 +34,9 @@ from lab import kernels
 from lab.benchmarks import guests
 from lab.benchmarks.guests import Side
 from lab.benchmarks.score import Score, found_after, score
-from lab.benchmarks.tables import alone_in, end_by_signals, header, positive, spread, verdict
-from lab.common import BUILD, CHECKOUT, LabError, compile_python, setup
+from lab.benchmarks.tables import positive, run, spread, verdict, written
+from lab.common import BUILD, CHECKOUT, LabError
 from lab.workloads import truth
-from lab.workloads.build import build
 
 sys.path.insert(0, str(CHECKOUT / "python"))
 
@@ -314,16 +314,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> int:
     """lab/bench accuracy."""
     options = _parse(argv)
-    end_by_signals()
-    setup()
-    build()
-    compile_python()
-    with alone_in(FOLDER):
-        print(_run(options), end="")
-    return 0
+    return run(FOLDER, lambda: _tables(options))
 
 
-def _run(options: argparse.Namespace) -> str:
+def _tables(options: argparse.Namespace) -> str:
     """Do what is wanted; returns the tables."""
     plan = Plan(
         guests.sides(options.kernel or KERNELS, FOLDER),
@@ -333,7 +327,7 @@ def _run(options: argparse.Namespace) -> str:
         options.instruction_clock,
     )
     parts = [
-        part
+        partial(part, plan)
         for part, is_wanted in (
             (accuracy_part, options.accuracy),
             (cost_part, options.cost),
@@ -341,9 +335,4 @@ def _run(options: argparse.Namespace) -> str:
         )
         if is_wanted
     ]
-    lines: list[str] = []
-    for part in parts:
-        lines += ["", *part(plan)]
-        # Each part when it is there: the next takes a while, and may fail.
-        TABLES.write_text("\n".join([header(plan.sides), *lines]) + "\n")
-    return TABLES.read_text()
+    return written(TABLES, plan.sides, parts)

@@ -27,6 +27,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -40,9 +41,8 @@ from lab.benchmarks.schemes_score import (
     time_windows,
     watched,
 )
-from lab.benchmarks.tables import alone_in, end_by_signals, header, positive, verdict
-from lab.common import BUILD, compile_python, setup
-from lab.workloads.build import build
+from lab.benchmarks.tables import positive, run, verdict, written
+from lab.common import BUILD
 
 IN_GUEST = Path(__file__).with_name("schemes_guest.py")
 FOLDER = BUILD / "bench" / "schemes"
@@ -337,16 +337,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> int:
     """lab/bench schemes."""
     options = _parse(argv)
-    end_by_signals()
-    setup()
-    build()
-    compile_python()
-    with alone_in(FOLDER):
-        print(_run(options), end="")
-    return 0
+    return run(FOLDER, lambda: _tables(options))
 
 
-def _run(options: argparse.Namespace) -> str:
+def _tables(options: argparse.Namespace) -> str:
     """Do what is wanted; returns the tables."""
     parts = [name for name in PARTS if name in (options.part or PARTS)]
     plan = Plan(
@@ -355,11 +349,10 @@ def _run(options: argparse.Namespace) -> str:
         QUICK_SECONDS if options.quick else SECONDS,
         str(debian.fetch_with_dependencies(PACKAGES)) if "redis" in parts else "",
     )
-    lines: list[str] = []
-    for part in parts:
+
+    def tell(part: str) -> list[str]:
         if not options.tell:
             measure(plan, part)
-        lines += ["", *TELL[part](plan)]
-        # Each part when it is there: the next takes a while, and may fail.
-        TABLES.write_text("\n".join([header(plan.sides), *lines]) + "\n")
-    return TABLES.read_text()
+        return TELL[part](plan)
+
+    return written(TABLES, plan.sides, [partial(tell, part) for part in parts])

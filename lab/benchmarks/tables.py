@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What benchmarks on several kernels share: a folder of their own, the words of their tables."""
+"""What benchmarks on several kernels share: how they run, and the words of their tables."""
 
 from __future__ import annotations
 
 import fcntl
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from types import FrameType
 
 from lab.benchmarks.guests import Side
-from lab.common import LabError
+from lab.common import LabError, compile_python, setup
+from lab.workloads.build import build
 
 
 def positive(text: str) -> int:
@@ -43,10 +44,27 @@ def header(sides: Sequence[Side]) -> str:
     return "; ".join(told)
 
 
-def end_by_signals() -> None:
-    """Signals that ask to end raise: so the guests are ended too."""
+def run(folder: Path, tables: Callable[[], str]) -> int:
+    """Print the tables of what is measured in a folder, with all that it needs; raises LabError."""
+    # Signals that ask to end raise: so the guests are ended too.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _on_signal)
+    setup()
+    build()
+    compile_python()
+    with _alone_in(folder):
+        print(tables(), end="")
+    return 0
+
+
+def written(path: Path, sides: Sequence[Side], parts: Iterable[Callable[[], list[str]]]) -> str:
+    """Do the parts in turn, and write their tables; returns these."""
+    lines: list[str] = []
+    for part in parts:
+        lines += ["", *part()]
+        # Each part when it is there: the next takes a while, and may fail.
+        path.write_text("\n".join([header(sides), *lines]) + "\n")
+    return path.read_text()
 
 
 def _on_signal(number: int, _frame: FrameType | None) -> None:
@@ -54,7 +72,7 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def _alone_in(folder: Path) -> Iterator[None]:
     """Nobody else writes to a folder; raises LabError where somebody does."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
