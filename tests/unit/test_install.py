@@ -88,12 +88,21 @@ def test_completion(root: Path) -> None:
     complete_line perf damon record --ti
     complete_line perf damon report h
     complete_line perf damon start --schemes pr
+    complete_line perf damon darc e
+    complete_line perf damon darc set --zone a
     complete_line perf dam
     """
     path = f"{root / PREFIX / 'bin'}:/usr/bin:/bin"
     result = run("bash", "-c", program, PATH=path)
     *shown, last = result.stdout.splitlines()
-    assert shown == ["start stop schemes status", "--timeout", "heatmap", "prcl proc"]
+    assert shown == [
+        "start stop schemes status",
+        "--timeout",
+        "heatmap",
+        "prcl proc",
+        "enable",
+        "all",
+    ]
     assert "damon" in last.split()
 
 
