@@ -19,7 +19,7 @@ import pytest
 import recordings
 
 import perf_damon
-from perf_damon.analysis.darc import part
+from perf_damon.analysis.darc import over_time, part
 from perf_damon.analysis.darc import turns as darc_turns
 from perf_damon.analysis.select import select
 from perf_damon.commands import report
@@ -28,6 +28,7 @@ from perf_damon.errors import DataError, UsageError
 from perf_damon.options import Parser
 from perf_damon.parameters import Attributes, Kdamond, Parameters, Scheme
 from perf_damon.recording import STARTED, Header, Losses
+from perf_damon.render.reclaims import time_edges
 from perf_damon.render.text import Canvas
 
 GOLDEN = Path(__file__).parent / "render" / "golden"
@@ -400,3 +401,13 @@ def test_an_end_that_was_lost():
     first, second = darc_turns(recordings.darc(("0-Normal",), turns, reclaims))
     assert (first.end, first.tried, first.reclaimed) == (None, 4096, 4096)
     assert (second.tried, second.reclaimed, second.why) == (8192, 7, "above_high")
+
+
+def test_the_last_moment_counts():
+    darc = recordings.darc(
+        ("0-Normal",),
+        [(1000, 0, STARTED, 0, 1)],
+        [(at, 0, 0, 4096, size) for at, size in ((1000, 1), (1999, 2), (2000, 4), (3000, 8))],
+    )
+    edges = time_edges((1000 * recordings.MS, 3000 * recordings.MS), 2)
+    assert over_time(darc, edges)["0-Normal"].tolist() == [3, 12]

@@ -275,6 +275,22 @@ def test_an_error_anywhere_puts_all_back(machine: System, tree: FakeDarc, enable
         assert mine == {"0-Normal/mid"}, "defaults are defaults again"
 
 
+def test_what_was_enabled_before_it_failed_is_disabled(
+    machine: System, tree: FakeDarc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = FakeDarc.put
+
+    def fails_after(self: FakeDarc, path: str, text: str) -> None:
+        put(self, path, text)
+        if (path, text) == ("enabled", "Y"):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(FakeDarc, "put", fails_after)
+    with pytest.raises(Error, match="Input/output error"):
+        run(machine, "enable", "--min-age", "9s")
+    assert tree.read("enabled") == "N" and tree.read("min_age_us") == "5000000"
+
+
 def test_what_only_the_kernel_knows_to_be_out_of_order(machine: System, tree: FakeDarc) -> None:
     run(machine, "set", "--zone", "0-Normal", "--high", "400M", "--mid", "300M")
     before = tree.snapshot()

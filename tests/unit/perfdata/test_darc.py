@@ -41,7 +41,8 @@ def write(events=None, count=24, cpus=2, regions=True):
             if regions:
                 writer.regions(time=time, regions=[(0x1000, 0x3000, i, 1)], cpu=cpu)
             sizes = dict(zip(SIZES, (i * MB, 9 * MB, 8 * MB, 7 * MB), strict=True))
-            key = {"zone": zone, "cpu": cpu}
+            has_chain = darc["darc_start"].sample_type & CALLCHAIN
+            key = {"zone": zone, "cpu": cpu, "chain": range(i % 5) if has_chain else ()}
             writer.darc(darc["darc_start"], time=time + 1, **key, **sizes)
             turns.append((zone, time + 1, STARTED, 0, *sizes.values()))
             for n in range(i % 3):

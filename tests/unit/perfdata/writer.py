@@ -299,6 +299,7 @@ class Writer:
         time: int,
         zone: str = "0-Normal",
         cpu: int = 0,
+        chain: Sequence[int] = (),
         **values: int,
     ) -> None:
         """DARC tells something about a zone; its name lies behind the fields."""
@@ -307,7 +308,7 @@ class Writer:
         size = max(offset + size for _, offset, size, _ in event.fields)
         at = size | len(text) << 16
         raw = event.raw(500, {"nid": int(nid), "zone": at, **values}) + text
-        self.sample(event, time=time, tid=500, raw=raw, cpu=cpu)
+        self.sample(event, time=time, tid=500, raw=raw, cpu=cpu, chain=chain)
 
     def trailer(self, pid: int, time: int) -> bytes:
         event = self.events[-1]
