@@ -70,6 +70,22 @@ def put(path: str, text: object) -> None:
     (ADMIN / path).write_text(str(text))
 
 
+def write_once(path: Path, what: object) -> int:
+    """Write with one call; the error number, or 0."""
+    data = what if isinstance(what, bytes) else str(what).encode()
+    try:
+        fd = os.open(path, os.O_WRONLY)
+    except OSError as failed:
+        return failed.errno or -1
+    try:
+        assert os.write(fd, data) == len(data)
+    except OSError as failed:
+        return failed.errno or -1
+    finally:
+        os.close(fd)
+    return 0
+
+
 def tree() -> dict[str, str]:
     """DAMON's whole tree."""
     return {str(path): path.read_text() for path in ADMIN.rglob("*") if path.is_file()}

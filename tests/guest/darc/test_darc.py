@@ -8,13 +8,13 @@ nodes, so that nobody else does: lab/guest --nodes 2.
 from __future__ import annotations
 
 import random
-import sys
 import threading
 import time
 from errno import EINVAL, ERANGE
 from pathlib import Path
 
 import pytest
+from faults import GARBAGE
 from zones import (
     DARC,
     MB,
@@ -27,7 +27,6 @@ from zones import (
     biggest_of_last_node,
     cached,
     eager,
-    error,
     new,
     params,
     put,
@@ -37,12 +36,9 @@ from zones import (
     zones,
 )
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "kernel"))
-from files import GARBAGE, log
+from guest import kdamonds, ok, run, write_once
 
-from guest import kdamonds, ok, run
-
-__all__ = ["as_before", "cached", "log", "new", "swap", "zone"]
+__all__ = ["as_before", "cached", "new", "swap", "zone"]
 pytestmark = pytest.mark.usefixtures("log")
 ON, OFF = "Y", "N"
 ENABLED = DARC / "enabled"
@@ -116,8 +112,8 @@ def test_only_root_can_open_them():
 def test_garbage_is_no_watermark(zone: Zone, name: str):
     before = zone.marks()
     for what in (*GARBAGE, b"-1", b"default1", b"defaul"):
-        assert error(zone.path / name, what) == EINVAL, what
-    assert error(zone.path / name, 2**64) == ERANGE
+        assert write_once(zone.path / name, what) == EINVAL, what
+    assert write_once(zone.path / name, 2**64) == ERANGE
     assert zone.marks() == before
 
 
@@ -141,16 +137,16 @@ def test_an_order_that_is_not_kept_is_refused(zone: Zone):
         ("mid", 2**64 - 1),
         ("low", 2**64 - 1),
     ):
-        assert error(zone.path / name, value) == EINVAL, (name, value)
+        assert write_once(zone.path / name, value) == EINVAL, (name, value)
         assert zone.marks() == marks
     for name, value in (("low", zone_high + PAGE), ("high", managed), ("mid", managed - PAGE)):
-        assert error(zone.path / name, value) == 0, (name, value)
+        assert write_once(zone.path / name, value) == 0, (name, value)
     assert zone.marks() == Marks(zone_high + PAGE, managed - PAGE, managed)
     # The default one is in order with the others, or is refused as well.
-    assert error(zone.path / "high", "default") == EINVAL
-    assert error(zone.path / "mid", "default\n") == 0
-    assert error(zone.path / "high", "default") == 0
-    assert error(zone.path / "low", "default") == 0
+    assert write_once(zone.path / "high", "default") == EINVAL
+    assert write_once(zone.path / "mid", "default\n") == 0
+    assert write_once(zone.path / "high", "default") == 0
+    assert write_once(zone.path / "low", "default") == 0
     assert zone.marks() == marks
 
 
@@ -169,17 +165,17 @@ def test_parameters_that_make_no_sense():
             # Of a boolean the first letter counts.
             if path == ENABLED and what[:1] in b"01":
                 continue
-            assert error(path, what) == EINVAL, (path, what)
+            assert write_once(path, what) == EINVAL, (path, what)
         if path != ENABLED:
-            assert error(path, 2**64) == ERANGE
-            assert error(path, -1) == EINVAL
+            assert write_once(path, 2**64) == ERANGE
+            assert write_once(path, -1) == EINVAL
         assert path.read_text() == before
     for name, values in (
         ("min_age_us", (0, 99999, 3600000001)),
         ("quotas/reset_interval_ms", (0, 3600001)),
     ):
         for value in values:
-            assert error(DARC / name, value) == EINVAL
+            assert write_once(DARC / name, value) == EINVAL
 
 
 # Watermarks follow the zone
@@ -613,16 +609,16 @@ def test_files_in_any_order_by_many(zone: Zone, new, swap):
         while time.monotonic() < until:
             match dice.randrange(6):
                 case 0:
-                    error(ENABLED, dice.choice((ON, ON, OFF)))
+                    write_once(ENABLED, dice.choice((ON, ON, OFF)))
                 case 1:
-                    error(DARC / "min_age_us", dice.choice((100000, 500000, 5000000)))
+                    write_once(DARC / "min_age_us", dice.choice((100000, 500000, 5000000)))
                 case 2:
-                    error(DARC / "quotas/bytes", dice.choice((0, PAGE, MB, 64 * MB)))
+                    write_once(DARC / "quotas/bytes", dice.choice((0, PAGE, MB, 64 * MB)))
                 case 3:
-                    error(DARC / "quotas/ms", dice.choice((0, 1, 30)))
+                    write_once(DARC / "quotas/ms", dice.choice((0, 1, 30)))
                 case 4:
                     name = dice.choice(("low", "mid", "high"))
-                    error(each.path / name, free + dice.randrange(-200, 200) * MB)
+                    write_once(each.path / name, free + dice.randrange(-200, 200) * MB)
                 case _:
                     for path in each.path.iterdir():
                         path.read_text()

@@ -6,12 +6,12 @@ lab/guest --kernel ours-debug --nodes 2
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from errno import EBUSY, EINVAL, ENOMEM
 from pathlib import Path
 
 import pytest
+from faults import FAIL_NTH, damon_leaks, failing
 from zones import (
     DARC,
     MB,
@@ -21,7 +21,6 @@ from zones import (
     as_before,
     cached,
     eager,
-    error,
     new,
     params,
     put,
@@ -31,12 +30,9 @@ from zones import (
     zones,
 )
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "kernel"))
-from files import FAIL_NTH, damon_leaks, failing, log
+from guest import kdamonds, write_once
 
-from guest import kdamonds
-
-__all__ = ["as_before", "cached", "log", "new", "swap", "zone"]
+__all__ = ["as_before", "cached", "new", "swap", "zone"]
 pytestmark = pytest.mark.usefixtures("log")
 ENABLED = DARC / "enabled"
 MEMORY = Path("/sys/devices/system/memory")
@@ -108,8 +104,8 @@ def blocks(zone: Zone) -> Iterator[list[Path]]:
 
 def offline(blocks: list[Path]) -> list[Path]:
     """Those of them that could be."""
-    gone = [path for path in blocks if not error(path / "state", "offline")]
-    assert {error(path / "state", "offline") for path in blocks} <= {0, EBUSY, EINVAL}
+    gone = [path for path in blocks if not write_once(path / "state", "offline")]
+    assert {write_once(path / "state", "offline") for path in blocks} <= {0, EBUSY, EINVAL}
     return gone
 
 

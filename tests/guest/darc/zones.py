@@ -5,22 +5,20 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from obedient import Obedient, maker
 
 import guest
-from guest import run
+from guest import run, swap_off, swap_on
 
 DARC = Path("/sys/kernel/mm/darc")
 PAGE = os.sysconf("SC_PAGESIZE")
 MB = 1 << 20
 VM = Path("/proc/sys/vm")
-TOOLS = {**os.environ, "PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
 
 PROGRAM = f"""
 import ctypes, mmap, sys, zlib
@@ -129,21 +127,6 @@ def put(path: Path, value: object) -> None:
     path.write_text(str(value))
 
 
-def error(path: Path, value: object) -> int:
-    """Write once; the error number, or 0."""
-    try:
-        fd = os.open(path, os.O_WRONLY)
-    except OSError as failed:
-        return failed.errno or -1
-    try:
-        os.write(fd, value if isinstance(value, bytes) else str(value).encode())
-    except OSError as failed:
-        return failed.errno or -1
-    finally:
-        os.close(fd)
-    return 0
-
-
 def zones() -> list[Zone]:
     return [Zone(path) for path in sorted((DARC / "zones").iterdir())]
 
@@ -158,28 +141,11 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
     guest.wait_until(condition, what, 60)
 
 
-class Process:
+class Process(Obedient):
     """A process that takes memory of a node, and gives it back, as it is told."""
 
     def __init__(self, nid: int) -> None:
-        self.popen = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(nid)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.pid = self.popen.pid
-
-    def begin(self, call: str) -> None:
-        """Have it do something that takes its time, or that it does not come back from."""
-        assert self.popen.stdin
-        self.popen.stdin.write(f"{call}\n")
-        self.popen.stdin.flush()
-
-    def do(self, call: str) -> int | None:
-        self.begin(call)
-        assert self.popen.stdout
-        return eval(self.popen.stdout.readline())
+        super().__init__(PROGRAM, nid)
 
     def hold(self, size: int) -> range:
         at = self.do(f"hold({size})")
@@ -188,32 +154,14 @@ class Process:
 
     def swapped(self, memory: range) -> int:
         """Bytes of a mapping that are in swap space."""
-        total, counts = 0, False
-        for line in Path(f"/proc/{self.pid}/smaps").read_text().splitlines():
-            if match := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
-                start, end = (int(text, 16) for text in match.groups())
-                counts = memory.start <= start and end <= memory.stop
-            elif counts and (match := re.match(r"Swap: +(\d+) kB", line)):
-                total += int(match[1]) << 10
-        return total
-
-    def end(self) -> None:
-        self.popen.kill()
-        self.popen.wait()
+        return self.smaps(memory, "Swap")
 
 
 @pytest.fixture
 def new() -> Iterator[Callable[[int], Process]]:
     """Make processes, which end with the test."""
-    made: list[Process] = []
-
-    def make(nid: int) -> Process:
-        made.append(Process(nid))
-        return made[-1]
-
-    yield make
-    for process in made:
-        process.end()
+    with maker(Process) as make:
+        yield make
 
 
 @pytest.fixture
@@ -243,15 +191,10 @@ def params() -> list[Path]:
 @pytest.fixture
 def swap(as_before: None) -> Iterator[None]:
     """Swap space, for less than the tests have memory."""
-    zram = Path("/sys/block/zram0")
-    put(zram / "disksize", 512 * MB)
-    for words in (("mkswap", "/dev/zram0"), ("swapon", "/dev/zram0")):
-        done = run(*words, env=TOOLS)
-        assert done.returncode == 0, done.stderr
+    swap_on(512 * MB)
     yield
     put(DARC / "enabled", "N")
-    assert run("swapoff", "/dev/zram0", env=TOOLS).returncode == 0
-    put(zram / "reset", 1)
+    swap_off()
 
 
 @pytest.fixture
@@ -260,7 +203,7 @@ def cached(zone: Zone, new: Callable[[int], Process], tmp_path: Path) -> Iterato
     disk, mount, size = Path("/sys/block/zram0"), tmp_path / "disk", 96 * MB
     mount.mkdir()
     put(disk / "disksize", 256 * MB)
-    made = run("mkfs.ext4", "-q", "/dev/zram0", env=TOOLS)
+    made = run("mkfs.ext4", "-q", "/dev/zram0")
     assert made.returncode == 0, made.stderr
     assert run("mount", "/dev/zram0", mount).returncode == 0
     (mount / "file").write_bytes(b"\0" * size)

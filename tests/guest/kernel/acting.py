@@ -6,14 +6,13 @@ from __future__ import annotations
 import mmap
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from files import C, K, all_off, get
+from obedient import Obedient, maker
 
 import guest
 from guest import put, run, swap_off, swap_on
@@ -98,30 +97,13 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
     guest.wait_until(condition, what, 40)
 
 
-class Process:
+class Process(Obedient):
     """A process that does with its memory what it is told."""
 
     def __init__(self, memcg: Path | None = None) -> None:
-        self.popen = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.pid = self.popen.pid
+        super().__init__(PROGRAM)
         if memcg:
             (memcg / "cgroup.procs").write_text(str(self.pid))
-
-    def begin(self, call: str) -> None:
-        """Have it do something that it does not come back from."""
-        assert self.popen.stdin
-        self.popen.stdin.write(f"{call}\n")
-        self.popen.stdin.flush()
-
-    def do(self, call: str) -> int | None:
-        self.begin(call)
-        assert self.popen.stdout
-        return eval(self.popen.stdout.readline())
 
     def anonymous(self, size: int = SIZE, *, fill: bool = True) -> range:
         """Map anonymous memory; its addresses."""
@@ -148,17 +130,6 @@ class Process:
     def is_whole(self, memory: range) -> bool:
         """Read all of it, which has to be what was written there."""
         return self.do(f"read({memory.start}, {len(memory)})") is None
-
-    def smaps(self, memory: range, field: str) -> int:
-        """Bytes by a field of smaps, of mappings that lie in a range."""
-        total, counts = 0, False
-        for line in Path(f"/proc/{self.pid}/smaps").read_text().splitlines():
-            if match := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
-                start, end = (int(text, 16) for text in match.groups())
-                counts = memory.start <= start and end <= memory.stop
-            elif counts and (match := re.match(rf"{field}: +(\d+) kB", line)):
-                total += int(match[1]) << 10
-        return total
 
     def vm_flags(self, memory: range) -> list[set[str]]:
         """The flags of each mapping that overlaps a range."""
@@ -208,10 +179,6 @@ class Process:
                 total += sum(int(pages) for pages in re.findall(rf" N{nid}=(\d+)", line))
         return total * PAGE
 
-    def end(self) -> None:
-        self.popen.kill()
-        self.popen.wait()
-
 
 @pytest.fixture(autouse=True)
 def slot(nothing_left_behind: None) -> Iterator[None]:
@@ -230,15 +197,8 @@ def slot(nothing_left_behind: None) -> Iterator[None]:
 @pytest.fixture
 def new() -> Iterator[Callable[..., Process]]:
     """Make processes, which end with the test."""
-    made: list[Process] = []
-
-    def make(*arguments: object) -> Process:
-        made.append(Process(*arguments))
-        return made[-1]
-
-    yield make
-    for process in made:
-        process.end()
+    with maker(Process) as make:
+        yield make
 
 
 @pytest.fixture

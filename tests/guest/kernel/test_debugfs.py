@@ -12,7 +12,6 @@ import os
 import random
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -34,25 +33,10 @@ from errno import (
 from pathlib import Path
 
 import pytest
-from files import (
-    FAIL_NTH,
-    GARBAGE,
-    IS_OURS,
-    KMEMLEAK,
-    C,
-    K,
-    damon_leaks,
-    error,
-    failing,
-    get,
-    log,
-    meddle,
-    ours,
-)
+from faults import FAIL_NTH, GARBAGE, failing
+from files import C, K, beside, error, get, meddle, ours
 
-from guest import kdamonds, put, wait_until
-
-__all__ = ["log"]
+from guest import IS_OURS, kdamonds, put, wait_until
 
 D = Path("/sys/kernel/debug/damon")
 pytestmark = pytest.mark.skipif(not D.is_dir(), reason="a kernel without DAMON in debugfs")
@@ -295,6 +279,7 @@ def pids_in_use() -> int:
     pytest.skip("the kernel does not tell how many process ids it keeps")
 
 
+@pytest.mark.stress
 def test_no_process_id_is_kept() -> None:
     """With each way in which targets go."""
     for way in ("replaced", "wrong", "started", "removed"):
@@ -794,6 +779,7 @@ def anything(dice: random.Random, pids: list[int]) -> tuple[str, object]:
     )
 
 
+@pytest.mark.stress
 def test_many_writers(victim: subprocess.Popen, log: None) -> None:
     pids = [victim.pid, os.getpid()]
     seen = meddle(lambda dice: anything(dice, pids), seconds=10)
@@ -803,6 +789,7 @@ def test_many_writers(victim: subprocess.Popen, log: None) -> None:
     assert 0 in seen and seen <= expected | (set() if IS_OURS else {13})
 
 
+@pytest.mark.stress
 def test_readers_beside_who_ends(log: None) -> None:
     """Who reads the targets never sees anything but them, or none, while the kdamond ends."""
     until = time.monotonic() + 8
@@ -818,30 +805,27 @@ def test_readers_beside_who_ends(log: None) -> None:
             failures.append(failed)
 
     assert error(SCHEMES, STAT) == 0
-    readers = [threading.Thread(target=read) for _ in range(3)]
-    for reader in readers:
-        reader.start()
     said = {"\n"}
     turns = 0
-    while time.monotonic() < until:
-        process = subprocess.Popen(["sleep", "1000"])
-        said.add(f"{process.pid}\n")
-        assert error(TARGET_IDS, process.pid) == 0
-        assert error(MONITOR_ON, "on") == 0
-        time.sleep(0.02)
-        process.kill()
-        process.wait()
-        # Either it ends by itself or it is ended.
-        if turns % 2:
-            assert error(MONITOR_ON, "off") in (0, EPERM)
-        wait_until(lambda: text(MONITOR_ON) == "off\n", "it has ended", 20)
-        turns += 1
-    for reader in readers:
-        reader.join()
+    with beside(read, read, read):
+        while time.monotonic() < until:
+            process = subprocess.Popen(["sleep", "1000"])
+            said.add(f"{process.pid}\n")
+            assert error(TARGET_IDS, process.pid) == 0
+            assert error(MONITOR_ON, "on") == 0
+            time.sleep(0.02)
+            process.kill()
+            process.wait()
+            # Either it ends by itself or it is ended.
+            if turns % 2:
+                assert error(MONITOR_ON, "off") in (0, EPERM)
+            wait_until(lambda: text(MONITOR_ON) == "off\n", "it has ended", 20)
+            turns += 1
     assert not failures, failures
     assert turns > 2 and len(seen) > 1 and seen <= said
 
 
+@pytest.mark.stress
 def test_readers_beside_who_removes(log: None) -> None:
     until = time.monotonic() + 5
     seen: set[str | int] = set()
@@ -854,19 +838,16 @@ def test_readers_beside_who_removes(log: None) -> None:
                 except OSError as failed:
                     seen.add(failed.errno or -1)
 
-    readers = [threading.Thread(target=read) for _ in range(3)]
-    for reader in readers:
-        reader.start()
-    while time.monotonic() < until:
-        assert error(MK_CONTEXTS, "some") == 0
-        assert error(f"{D}/some/attrs", QUIET) == 0
-        assert error(RM_CONTEXTS, "some") == 0
-    for reader in readers:
-        reader.join()
+    with beside(read, read, read):
+        while time.monotonic() < until:
+            assert error(MK_CONTEXTS, "some") == 0
+            assert error(f"{D}/some/attrs", QUIET) == 0
+            assert error(RM_CONTEXTS, "some") == 0
     texts = {content for _, content in OF_A_CONTEXT.values()} | {f"{QUIET}\n"}
     assert f"{QUIET}\n" in seen and seen <= {*texts, ENOENT, EIO}
 
 
+@pytest.mark.stress
 def test_beside_sysfs(running: subprocess.Popen) -> None:
     """Each has its own kdamonds."""
     put("kdamonds/nr_kdamonds", 1)
@@ -885,6 +866,7 @@ def test_beside_sysfs(running: subprocess.Popen) -> None:
     put("kdamonds/nr_kdamonds", 0)
 
 
+@pytest.mark.stress
 @pytest.mark.skipif(not FAIL_NTH.exists(), reason="a kernel without fault injection")
 def test_without_memory(victim: subprocess.Popen, log: None) -> None:
     """Each allocation fails once: nothing changes then."""
@@ -911,9 +893,3 @@ def test_without_memory(victim: subprocess.Popen, log: None) -> None:
         if not number:
             assert error(MONITOR_ON, "off") == 0
             assert error(TARGET_IDS, victim.pid) == 0
-
-
-@pytest.mark.skipif(not KMEMLEAK.exists(), reason="a kernel without kmemleak")
-def test_nothing_is_leaked() -> None:
-    """Of all that the tests above have left: this one comes last."""
-    assert damon_leaks() == []

@@ -44,11 +44,11 @@ from acting import (
     virtual,
     wait_until,
 )
-from files import C, K, all_off, error, get, log, ours
+from files import C, K, all_off, error, get, ours
 
 from guest import put, swap_off, swap_on
 
-__all__ = ["log", "memcg", "new", "only_where_advised", "process", "slot", "swap"]
+__all__ = ["memcg", "new", "only_where_advised", "process", "slot", "swap"]
 pytestmark = [ours, pytest.mark.usefixtures("log")]
 
 
@@ -206,6 +206,7 @@ def snapshots(number: int) -> list[int]:
     return [int(get(f"{SCHEMES}/{scheme}/stats/nr_snapshots")) for scheme in range(number)]
 
 
+@pytest.mark.stress
 @can_go
 @pytest.mark.usefixtures("swap")
 def test_memory_goes_meanwhile(blocks: list[Path], process: Process) -> None:
@@ -252,6 +253,7 @@ def test_memory_goes_meanwhile(blocks: list[Path], process: Process) -> None:
     assert process.is_whole(memory)
 
 
+@pytest.mark.stress
 @can_go
 def test_memory_that_has_gone(blocks: list[Path]) -> None:
     """What is not there is no memory: nothing is seen in it, or done with it."""

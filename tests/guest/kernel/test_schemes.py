@@ -19,26 +19,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from files import (
-    FAIL_NTH,
-    GARBAGE,
-    HARMLESS,
-    KMEMLEAK,
-    C,
-    K,
-    all_off,
-    damon_leaks,
-    error,
-    failing,
-    get,
-    log,
-    meddle,
-    ours,
-)
+from faults import FAIL_NTH, GARBAGE, failing
+from files import HARMLESS, C, K, all_off, error, get, meddle, ours
 
 from guest import ADMIN, IS_OURS, kdamonds, put, wait_until
-
-__all__ = ["log"]
 
 SCHEMES = f"{C}/schemes"
 S = f"{SCHEMES}/0"
@@ -1009,9 +993,3 @@ def test_without_memory(victim: subprocess.Popen, log: None) -> None:
             assert number in (0, ENOMEM), command
             assert get(STATE) == "on"
     put(STATE, "off")
-
-
-@pytest.mark.skipif(not KMEMLEAK.exists(), reason="a kernel without kmemleak")
-def test_nothing_is_leaked() -> None:
-    """Of all that the tests above have left: this one comes last."""
-    assert damon_leaks() == []

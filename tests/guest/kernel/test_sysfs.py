@@ -9,32 +9,16 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from errno import EACCES, EBUSY, ECANCELED, EINVAL, ENODEV, ENOENT, ENOMEM, EPERM, ERANGE
+from functools import partial
 
 import pytest
-from files import (
-    FAIL_NTH,
-    GARBAGE,
-    HARMLESS,
-    KMEMLEAK,
-    C,
-    K,
-    all_off,
-    damon_leaks,
-    error,
-    failing,
-    get,
-    log,
-    meddle,
-    ours,
-)  # fmt: skip
+from faults import FAIL_NTH, GARBAGE, failing
+from files import HARMLESS, C, K, all_off, beside, error, get, meddle, ours
 
 from guest import ADMIN, IS_OURS, kdamonds, put, wait_until
-
-__all__ = ["log"]
 
 T = f"{C}/targets/0"
 R = f"{T}/regions/0"
@@ -740,18 +724,11 @@ def test_readers_beside_a_remover(log: None) -> None:
                 except OSError as failed:
                     seen.add(failed.errno or -1)
 
-    readers = [threading.Thread(target=read) for _ in range(3)]
-    for reader in readers:
-        reader.start()
-    while time.monotonic() < until:
-        for path in (
-            "kdamonds/nr_kdamonds",
-            f"{K}/contexts/nr_contexts",
-            f"{C}/targets/nr_targets",
-        ):
-            assert error(path, 1) in (0, EBUSY, ENOENT)
-    for reader in readers:
-        reader.join()
+    lists = ("kdamonds/nr_kdamonds", f"{K}/contexts/nr_contexts", f"{C}/targets/nr_targets")
+    with beside(read, read, read):
+        while time.monotonic() < until:
+            for path in lists:
+                assert error(path, 1) in (0, EBUSY, ENOENT)
     assert {"0\n", "5000\n", "off\n"} <= seen
     assert seen <= {"0\n", "5000\n", "off\n", EBUSY, ENODEV, ENOENT}
 
@@ -767,16 +744,12 @@ def test_commands_beside_commands(running: subprocess.Popen, log: None) -> None:
         while time.monotonic() < until:
             seen.add(error(f"{K}/state", command))
 
-    callers = [threading.Thread(target=call, args=(word,)) for word in WHILE_IT_RUNS]
     put(f"{K}/refresh_ms", 1)
-    for caller in callers:
-        caller.start()
     turns = 0
-    while time.monotonic() < until:
-        turns += error(f"{K}/state", "off") == 0
-        error(f"{K}/state", "on")
-    for caller in callers:
-        caller.join()
+    with beside(*(partial(call, word) for word in WHILE_IT_RUNS)):
+        while time.monotonic() < until:
+            turns += error(f"{K}/state", "off") == 0
+            error(f"{K}/state", "on")
     assert turns and 0 in seen
     assert seen <= {0, EINVAL, EBUSY, ECANCELED}
 
@@ -821,10 +794,3 @@ def test_without_memory(log: None) -> None:
     for number in failing(f"{K}/state", "update_tuned_intervals"):
         assert number in (0, ENOMEM)
     put(f"{K}/state", "off")
-
-
-@pytest.mark.stress
-@pytest.mark.skipif(not KMEMLEAK.exists(), reason="a kernel without kmemleak")
-def test_nothing_is_leaked() -> None:
-    """Of all that the tests above have left: this one comes last."""
-    assert damon_leaks() == []

@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 
-import perf_damon
 from perf_damon.errors import DataError
 from perf_damon.parameters import PARAMETERS_WORD, Attributes, Kdamond, Parameters, Scheme
 from perf_damon.recording import Applied
@@ -52,15 +51,6 @@ def write(event=None, count=40, cpus=2):
 
 def rows(applied):
     return list(zip(*(getattr(applied, name).tolist() for name in NAMES), strict=True))
-
-
-@pytest.fixture
-def read(tmp_path):
-    def read_(content):
-        (tmp_path / "perf.data").write_bytes(content)
-        return perf_damon.open(tmp_path / "perf.data")
-
-    return read_
 
 
 @pytest.mark.parametrize("cpus", [1, 2])

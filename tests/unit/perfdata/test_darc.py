@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-import perf_damon
 from perf_damon.analysis.select import select
 from perf_damon.errors import DataError
 from perf_damon.recording import STARTED
@@ -70,15 +69,6 @@ def check(recording, turns, reclaims):
     assert [str(c.dtype) for c in (darc.turns.time, darc.turns.zone, darc.turns.why)] == [
         "uint64", "int32", "int8",
     ]  # fmt: skip
-
-
-@pytest.fixture
-def read(tmp_path):
-    def read_(content):
-        (tmp_path / "perf.data").write_bytes(content)
-        return perf_damon.open(tmp_path / "perf.data")
-
-    return read_
 
 
 @pytest.mark.parametrize("cpus", [1, 2])
