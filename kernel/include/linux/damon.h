@@ -68,6 +68,9 @@ struct damon_slot {
  * @turn:		whose slot's turn it is
  * @nr_slots:		how many of @slots are in use, each of the same size
  * @nr_probes:		samples that it gets in each sampling interval
+ * @has_sentry:		while it is idle: a page waits for an access
+ * @sentry:		the address of that page
+ * @alarm:		it saw one since the last aggregation interval began
  * @slots:		outcomes of this aggregation interval's samples
  *
  * Regions of a target are elements of an array: pointers to them are good only
@@ -83,6 +86,9 @@ struct damon_region {
 	u8 turn;
 	u8 nr_slots;
 	u8 nr_probes;
+	bool has_sentry;
+	bool alarm;
+	unsigned long sentry;
 	struct damon_slot slots[DAMON_NR_SLOTS];
 };
 

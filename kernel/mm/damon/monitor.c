@@ -235,8 +235,15 @@ static void bound_regions(struct damon_ctx *ctx)
 	}
 }
 
+/* Which samples of an aggregation interval */
+enum samples {
+	FIRST_SAMPLES,
+	NEXT_SAMPLES,
+	LAST_SAMPLES,
+};
+
 /* Take the samples that are due, and make ready for the next ones. */
-static void sample_targets(struct damon_ctx *ctx, bool choose)
+static void sample_targets(struct damon_ctx *ctx, enum samples which)
 {
 	unsigned int shift = damon_region_shift(ctx);
 	bool any = false;
@@ -249,9 +256,11 @@ static void sample_targets(struct damon_ctx *ctx, bool choose)
 		if (t->gone)
 			continue;
 		next->nr = 0;
-		if (choose)
+		if (which != LAST_SAMPLES)
 			damon_choose_probes(t->regions, t->nr_regions, next, shift,
 					    &ctx->random);
+		if (which == FIRST_SAMPLES)
+			damon_ask_sentries(t->regions, t->nr_regions, done, shift);
 		if (!ctx->ops.sample(ctx, t, done, next)) {
 			t->gone = true;
 			t->nr_regions = 0;
@@ -260,7 +269,10 @@ static void sample_targets(struct damon_ctx *ctx, bool choose)
 			continue;
 		}
 		any = true;
-		damon_note_probes(t->regions, done);
+		if (which == FIRST_SAMPLES)
+			damon_hear_sentries(t->regions, done);
+		else
+			damon_note_probes(t->regions, done);
 	}
 	ctx->next_probes = !ctx->next_probes;
 	ctx->active = any;
@@ -295,7 +307,7 @@ static void begin_interval(struct damon_ctx *ctx)
 			damon_reserve_probes(&t->probes[i], nr_probes);
 	}
 	ctx->samples = 0;
-	sample_targets(ctx, true);
+	sample_targets(ctx, FIRST_SAMPLES);
 }
 
 /* Begin, or begin anew with other targets. */
@@ -309,8 +321,11 @@ static void begin_monitoring(struct damon_ctx *ctx)
 	ctx->update_samples = 0;
 	if (ctx->ops.init)
 		ctx->ops.init(ctx);
-	damon_for_each_target(t, ctx)
+	damon_for_each_target(t, ctx) {
 		align_regions(t, shift);
+		/* What they have seen may be long past. */
+		damon_dismiss_sentries(t->regions, t->nr_regions);
+	}
 	bound_regions(ctx);
 	begin_interval(ctx);
 	damos_begin(ctx);
@@ -332,7 +347,7 @@ static void end_sample(struct damon_ctx *ctx)
 	bool last = ++ctx->samples >= damon_max_nr_accesses(&ctx->attrs);
 
 	ctx->update_samples++;
-	sample_targets(ctx, !last);
+	sample_targets(ctx, last ? LAST_SAMPLES : NEXT_SAMPLES);
 	if (!last) {
 		damos_end_sample(ctx, false);
 		return;
@@ -365,7 +380,7 @@ static void pause_monitoring(struct damon_ctx *ctx)
 		for (i = 0; i < ARRAY_SIZE(t->probes); i++)
 			t->probes[i].nr = 0;
 	}
-	sample_targets(ctx, false);
+	sample_targets(ctx, LAST_SAMPLES);
 }
 
 /* Nothing is left of it, but other contexts keep the kdamond going. */

@@ -2,47 +2,23 @@
 /*
  * Regions follow the accesses.
  *
- * A sample says at which address memory was, or was not, accessed.  A region is
- * divided into slots of equal size, and keeps the outcomes of an aggregation
- * interval's samples by slot.  At the end of the interval a region whose slots
- * do not agree is cut where hits turn to misses, and neighbours that the
- * evidence cannot tell apart become one.  The parts are what is reported: each
- * with its own rate, so that a new hot spot shows in the interval in which it
- * was found.
- *
- * A miss is weaker evidence than a hit: the program may not have run.  So a few
- * misses within accessed memory cut nothing, while one hit within memory that is
- * not accessed does.
+ * A sample says at which address memory was, or was not, accessed.  At the end of
+ * an aggregation interval regions whose samples do not agree are cut (cut.c), and
+ * neighbours that the evidence cannot tell apart become one.  The parts are what is
+ * reported: each with its own rate, so that a new hot spot shows in the interval in
+ * which it was found.
  *
  * All this works on arrays, and knows nothing of what the addresses mean.
  */
 
-#include <linux/init.h>
-#include <linux/int_log.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
 
+#include "evidence.h"
 #include "regions.h"
 
-/* A region that would be cut into more parts has no clear edges. */
-#define MAX_PARTS	7
-
-/* Likelihood ratios in 1024ths of a bit. */
-#define LIKELIHOOD_BITS	10
-/* Less does not tell two neighbouring runs of accessed slots apart, */
-#define GAIN_RUNS	4300
-/* two neighbouring regions, */
+/* Less does not tell two neighbouring regions apart. */
 #define GAIN_REGIONS	4300
-/* idle memory and memory that is accessed at times, which chance makes alike, */
-#define GAIN_IDLE	6000
-/* or the two sides of a cut in a region without clear edges. */
-#define GAIN_CUT	4300
-/* Less leaves it open whether idle memory was accessed when nobody looked there. */
-#define GAIN_AGE	6700
-
-/* So many misses in accessed memory are noise; at its edge only one. */
-#define NOISE_INSIDE	2
-#define NOISE_EDGE	1
 
 /* Idle memory beside accessed memory stays apart up to so many times its size. */
 #define GUARD_TIMES	2
@@ -51,216 +27,14 @@
 #define AGE_TIMES	2
 #define AGE_SLACK	5
 
-/* A part with so few samples is most likely less hot than they say, */
-#define FEW_TRIES	2
-/* as if so many more of them had found nothing. */
-#define DOUBTS		2
-
-/* With fewer hits, memory may be a spot that was just found. */
-#define MIN_HITS_MIXED	3
-
-#define NR_XLOG2X	256
-
-enum run_kind {
-	RUN_UNKNOWN,
-	RUN_IDLE,
-	RUN_MIXED,
-	RUN_ACCESSED,
-};
-
-/* Neighbouring slots that are alike. */
-struct run {
-	unsigned int first;
-	unsigned int end;
-	unsigned int hits;
-	unsigned int tries;
-	enum run_kind kind;
-};
-
-/* x * log2(x) */
-static u32 xlog2x[NR_XLOG2X] __ro_after_init;
-
-static int __init damon_regions_init(void)
-{
-	unsigned int x;
-
-	for (x = 2; x < NR_XLOG2X; x++)
-		xlog2x[x] = ((u64)x * intlog2(x)) >> (24 - LIKELIHOOD_BITS);
-	return 0;
-}
-pure_initcall(damon_regions_init);
-
-/* Logarithm of the likelihood of the outcomes if all have the same rate: <= 0. */
-static int likelihood(unsigned int hits, unsigned int tries)
-{
-	return (int)(xlog2x[hits] + xlog2x[tries - hits]) - (int)xlog2x[tries];
-}
-
-/* How much more likely the outcomes are if both have a rate of their own. */
-static int likelihood_gain(unsigned int hits_a, unsigned int tries_a,
-			   unsigned int hits_b, unsigned int tries_b)
-{
-	/* All by the same factor, or the terms would not belong together. */
-	while (tries_a + tries_b >= NR_XLOG2X) {
-		tries_a /= 2;
-		hits_a = min(DIV_ROUND_UP(hits_a, 2), tries_a);
-		tries_b /= 2;
-		hits_b = min(DIV_ROUND_UP(hits_b, 2), tries_b);
-	}
-	return likelihood(hits_a, tries_a) + likelihood(hits_b, tries_b) -
-	       likelihood(hits_a + hits_b, tries_a + tries_b);
-}
-
-static enum run_kind kind_of(unsigned int hits, unsigned int tries)
-{
-	unsigned int allowed = 0;	/* misses that are noise */
-
-	if (!tries)
-		return RUN_UNKNOWN;
-	if (!hits)
-		return RUN_IDLE;
-	if (tries >= 12)
-		allowed = 2;
-	else if (tries >= 4)
-		allowed = 1;
-	return hits + allowed >= tries ? RUN_ACCESSED : RUN_MIXED;
-}
-
-static bool is_accessed(const struct run *run)
-{
-	return run->kind >= RUN_MIXED;
-}
-
-/* Join @nr runs from @at on to one; returns how many runs there are then. */
-static unsigned int join_runs(struct run *runs, unsigned int nr_runs,
-			      unsigned int at, unsigned int nr)
-{
-	struct run *run = &runs[at];
-	unsigned int i;
-
-	for (i = 1; i < nr; i++) {
-		run->hits += run[i].hits;
-		run->tries += run[i].tries;
-	}
-	run->end = run[nr - 1].end;
-	run->kind = kind_of(run->hits, run->tries);
-	memmove(run + 1, run + nr, (nr_runs - at - nr) * sizeof(*run));
-	return nr_runs - nr + 1;
-}
-
-static unsigned int find_runs(const struct damon_region *r, struct run *runs)
-{
-	unsigned int i, nr = 0;
-
-	for (i = 0; i < r->nr_slots; i++) {
-		const struct damon_slot *slot = &r->slots[i];
-		enum run_kind kind = kind_of(slot->hits, slot->tries);
-		struct run *last = nr ? &runs[nr - 1] : NULL;
-
-		if (last && (kind == RUN_UNKNOWN || last->kind == kind ||
-			     last->kind == RUN_UNKNOWN)) {
-			last->end = i + 1;
-			last->hits += slot->hits;
-			last->tries += slot->tries;
-			if (last->kind == RUN_UNKNOWN)
-				last->kind = kind;
-			continue;
-		}
-		runs[nr++] = (struct run){
-			.first = i,
-			.end = i + 1,
-			.hits = slot->hits,
-			.tries = slot->tries,
-			.kind = kind,
-		};
-	}
-	return nr;
-}
-
-/* Take misses that are most likely noise into the accessed runs beside them. */
-static unsigned int drop_noise(struct run *runs, unsigned int nr)
-{
-	unsigned int i = 0;
-
-	while (i < nr && nr > 1) {
-		bool at_start = i == 0, at_end = i == nr - 1;
-
-		if (is_accessed(&runs[i]) || runs[i].tries > NOISE_INSIDE ||
-		    (!at_start && !is_accessed(&runs[i - 1])) ||
-		    (!at_end && !is_accessed(&runs[i + 1]))) {
-			i++;
-		} else if (!at_start && !at_end) {
-			nr = join_runs(runs, nr, i - 1, 3);
-		} else if (runs[i].tries <= NOISE_EDGE) {
-			nr = join_runs(runs, nr, at_start ? 0 : i - 1, 2);
-			i = at_start ? 0 : i;
-		} else {
-			i++;
-		}
-	}
-	return nr;
-}
-
-/* Whether outcomes of which one side has no hit may still have the same rate. */
-static bool idle_by_chance(unsigned int hits_a, unsigned int tries_a,
-			   unsigned int hits_b, unsigned int tries_b)
-{
-	if (kind_of(hits_a, tries_a) + kind_of(hits_b, tries_b) != RUN_IDLE + RUN_MIXED)
-		return false;
-	return hits_a + hits_b >= MIN_HITS_MIXED &&
-	       likelihood_gain(hits_a, tries_a, hits_b, tries_b) < GAIN_IDLE;
-}
-
-/* Join runs whose rates may well be the same. */
-static unsigned int join_alike(struct run *runs, unsigned int nr)
-{
-	unsigned int i = 1;
-
-	while (i < nr) {
-		const struct run *a = &runs[i - 1], *b = &runs[i];
-
-		if ((is_accessed(a) && is_accessed(b) &&
-		     likelihood_gain(a->hits, a->tries, b->hits, b->tries) < GAIN_RUNS) ||
-		    idle_by_chance(a->hits, a->tries, b->hits, b->tries))
-			nr = join_runs(runs, nr, i - 1, 2);
-		else
-			i++;
-	}
-	return nr;
-}
-
-/* Where there are no clear edges: one cut at the most likely place, or none. */
-static unsigned int cut_once(const struct damon_region *r, struct run *runs)
-{
-	unsigned int i, hits = 0, tries = 0;
-	int best = GAIN_CUT;
-
-	runs[0] = (struct run){ .end = r->nr_slots, .hits = r->hits, .tries = r->tries };
-	runs[1].first = 0;
-	for (i = 0; i + 1 < r->nr_slots; i++) {
-		int gain;
-
-		hits += r->slots[i].hits;
-		tries += r->slots[i].tries;
-		gain = likelihood_gain(hits, tries, r->hits - hits,
-				       r->tries - tries);
-		if (gain <= best)
-			continue;
-		best = gain;
-		runs[0] = (struct run){ .end = i + 1, .hits = hits, .tries = tries };
-		runs[1] = (struct run){
-			.first = i + 1,
-			.end = r->nr_slots,
-			.hits = r->hits - hits,
-			.tries = r->tries - tries,
-		};
-	}
-	return runs[1].first ? 2 : 1;
-}
-
-/* The address at which a slot begins. */
-static unsigned long slot_start(const struct damon_region *r, unsigned int slot,
-				unsigned int shift)
+/**
+ * damon_slot_start() - the address at which a slot begins
+ * @r:		the region
+ * @slot:	which slot; one after the last for the end
+ * @shift:	log2 of the smallest that a region may be
+ */
+unsigned long damon_slot_start(const struct damon_region *r, unsigned int slot,
+			       unsigned int shift)
 {
 	unsigned long units = damon_sz_region(r) >> shift;
 
@@ -273,120 +47,20 @@ static unsigned long slot_start(const struct damon_region *r, unsigned int slot,
 	return r->ar.start + (units << shift);
 }
 
-/* A part that was cut out because of its hits has more of them than its due. */
-static unsigned int rate_of(unsigned int hits, unsigned int tries, bool is_part,
-			    unsigned int max_nr_accesses)
-{
-	if (is_part && tries <= FEW_TRIES)
-		tries += DOUBTS;
-	return DIV_ROUND_CLOSEST_ULL((u64)hits * max_nr_accesses, tries);
-}
-
-/* How much rates may differ for memory to count as accessed alike. */
-static unsigned int rate_threshold(const struct damon_rules *rules)
-{
-	return max(rules->max_nr_accesses / 10, 1U);
-}
-
-/*
- * Whether one of the parts of a region is idle for sure.  A hit tells that there
- * was an access at that time, maybe to all of the region; a miss that there was
- * none at another time.  So one hit in a lot of memory leaves it open.
- */
-static bool is_surely_idle(const struct run *run, const struct run *runs,
-			   unsigned int nr_runs)
-{
-	unsigned int i;
-
-	for (i = 0; i < nr_runs; i++) {
-		if (runs[i].hits && likelihood_gain(runs[i].hits, runs[i].tries, 0,
-						    run->tries) >= GAIN_AGE)
-			return true;
-	}
-	return nr_runs == 1;
-}
-
-static bool is_settled(const struct damon_region *r)
-{
-	return !r->hits || r->hits == r->tries;
-}
-
 /**
- * damon_parts_wanted() - room that damon_cut_regions() may make use of
- * @from:	the regions
- * @nr:		how many
+ * damon_slot_of() - the slot that an address is in
+ * @r:		the region
+ * @addr:	an address of it
+ * @shift:	log2 of the smallest that a region may be
  */
-unsigned int damon_parts_wanted(const struct damon_region *from, unsigned int nr)
+unsigned int damon_slot_of(const struct damon_region *r, unsigned long addr,
+			   unsigned int shift)
 {
-	unsigned int i, wanted = nr;
+	unsigned int slot = r->nr_slots - 1;
 
-	for (i = 0; i < nr; i++) {
-		if (!is_settled(&from[i]))
-			wanted += MAX_PARTS - 1;
-	}
-	return wanted;
-}
-
-/**
- * damon_cut_regions() - the parts of regions, as the samples tell them apart
- * @from:	the regions, at the end of an aggregation interval
- * @nr:		how many
- * @to:		where the parts go, with their nr_accesses and age
- * @room:	the most of them, at least @nr
- * @rules:	what holds for them
- *
- * Without room for more a region stays whole.  Returns the number of parts.
- */
-unsigned int damon_cut_regions(const struct damon_region *from, unsigned int nr,
-			       struct damon_region *to, unsigned int room,
-			       const struct damon_rules *rules)
-{
-	unsigned int spare = room - nr, nr_to = 0, i, j;
-	struct run runs[DAMON_NR_SLOTS];
-
-	for (i = 0; i < nr; i++) {
-		const struct damon_region *r = &from[i];
-		unsigned int nr_runs = 1;
-
-		if (!is_settled(r)) {
-			nr_runs = find_runs(r, runs);
-			nr_runs = drop_noise(runs, nr_runs);
-			nr_runs = join_alike(runs, nr_runs);
-			if (nr_runs > MAX_PARTS)
-				nr_runs = cut_once(r, runs);
-			if (nr_runs - 1 > spare)
-				nr_runs = 1;
-			spare -= nr_runs - 1;
-		}
-		if (nr_runs == 1)
-			runs[0] = (struct run){
-				.end = r->nr_slots,
-				.hits = r->hits,
-				.tries = r->tries,
-			};
-		for (j = 0; j < nr_runs; j++) {
-			struct damon_region *part = &to[nr_to++];
-
-			part->ar.start = j ? to[nr_to - 2].ar.end : r->ar.start;
-			part->ar.end = j == nr_runs - 1 ? r->ar.end :
-				       slot_start(r, runs[j].end, rules->shift);
-			part->hits = runs[j].hits;
-			part->tries = runs[j].tries;
-			part->last_nr_accesses = r->nr_accesses;
-			part->nr_accesses = r->nr_accesses;
-			if (part->tries)
-				part->nr_accesses = rate_of(part->hits, part->tries,
-							    nr_runs > 1,
-							    rules->max_nr_accesses);
-			part->age = min(r->age, UINT_MAX - 1) + 1;
-			if (!part->nr_accesses != !r->nr_accesses ||
-			    abs_diff(part->nr_accesses, r->nr_accesses) >
-			    rate_threshold(rules) ||
-			    (!part->hits && !is_surely_idle(&runs[j], runs, nr_runs)))
-				part->age = 0;
-		}
-	}
-	return nr_to;
+	while (slot && damon_slot_start(r, slot, shift) > addr)
+		slot--;
+	return slot;
 }
 
 static unsigned int mean(unsigned int value_a, u64 a, unsigned int value_b, u64 b)
@@ -405,6 +79,7 @@ static void absorb(struct damon_region *to, const struct damon_region *r,
 		a = DIV_ROUND_UP(a, 2);
 		b = DIV_ROUND_UP(b, 2);
 	}
+	damon_take_sentry(to, r);
 	to->nr_accesses = mean(to->nr_accesses, a, r->nr_accesses, b);
 	to->last_nr_accesses = mean(to->last_nr_accesses, a, r->last_nr_accesses, b);
 	to->age = mean(to->age, a, r->age, b);
@@ -415,7 +90,7 @@ static void absorb(struct damon_region *to, const struct damon_region *r,
 
 static bool is_uncertain(const struct damon_region *r)
 {
-	return r->tries <= FEW_TRIES;
+	return r->tries <= DAMON_FEW_TRIES;
 }
 
 static bool is_hot(const struct damon_region *r)
@@ -463,12 +138,12 @@ static bool are_alike(const struct damon_region *a, const struct damon_region *b
 			 guards(b, after, sz));
 	}
 	if (!a->hits || !b->hits)
-		return idle_by_chance(a->hits, a->tries, b->hits, b->tries);
+		return damon_idle_by_chance(a->hits, a->tries, b->hits, b->tries);
 	/* Too little is known of a new part: it would take cold memory along. */
 	if (is_uncertain(a) != is_uncertain(b))
 		return false;
-	return abs_diff(a->nr_accesses, b->nr_accesses) <= rate_threshold(rules) ||
-	       likelihood_gain(a->hits, a->tries, b->hits, b->tries) < GAIN_REGIONS;
+	return abs_diff(a->nr_accesses, b->nr_accesses) <= damon_rate_threshold(rules) ||
+	       damon_likelihood_gain(a->hits, a->tries, b->hits, b->tries) < GAIN_REGIONS;
 }
 
 /**
@@ -533,7 +208,7 @@ unsigned int damon_limit_regions(struct damon_region *regions, unsigned int nr,
 		nr = last + 1;
 		if (threshold >= rules->max_nr_accesses)
 			break;
-		threshold = min((u64)threshold * 2 + rate_threshold(rules),
+		threshold = min((u64)threshold * 2 + damon_rate_threshold(rules),
 				(u64)rules->max_nr_accesses);
 	}
 	return nr;
@@ -607,6 +282,7 @@ void damon_begin_regions(struct damon_region *regions, unsigned int nr,
 		r->turn = reciprocal_scale(prandom_u32_state(random), r->nr_slots);
 		r->hits = 0;
 		r->tries = 0;
+		r->alarm = false;
 		memset(r->slots, 0, sizeof(r->slots));
 	}
 }
@@ -644,11 +320,11 @@ static unsigned long address_in_slot(const struct damon_region *r,
 				     unsigned int slot, unsigned int shift,
 				     struct rnd_state *random)
 {
-	unsigned long start = slot_start(r, slot, shift), units;
+	unsigned long start = damon_slot_start(r, slot, shift), units;
 
 	if (r->nr_slots < DAMON_NR_SLOTS)
 		return start;
-	units = (slot_start(r, slot + 1, shift) - start) >> shift;
+	units = (damon_slot_start(r, slot + 1, shift) - start) >> shift;
 	if (units < 2)
 		return start;
 	units = mul_u64_u32_shr(units, prandom_u32_state(random), 32);
@@ -720,6 +396,9 @@ void damon_note_probes(struct damon_region *regions,
 		if (probe->state == DAMON_PROBE_ACCESSED) {
 			slot->hits++;
 			r->hits++;
+		} else if (!r->has_sentry) {
+			r->has_sentry = true;
+			r->sentry = probe->addr;
 		}
 	}
 }

@@ -20,12 +20,15 @@ struct damon_rules {
 	unsigned int shift;
 };
 
+/* cut.c */
 unsigned int damon_parts_wanted(const struct damon_region *from,
 				unsigned int nr);
 unsigned int damon_cut_regions(const struct damon_region *from,
 			       unsigned int nr, struct damon_region *to,
 			       unsigned int room,
 			       const struct damon_rules *rules);
+
+/* regions.c */
 unsigned int damon_merge_regions(struct damon_region *regions, unsigned int nr,
 				 const struct damon_rules *rules);
 unsigned int damon_limit_regions(struct damon_region *regions, unsigned int nr,
@@ -44,5 +47,16 @@ void damon_choose_probes(struct damon_region *regions, unsigned int nr,
 			 struct rnd_state *random);
 void damon_note_probes(struct damon_region *regions,
 		       const struct damon_probes *probes);
+unsigned long damon_slot_start(const struct damon_region *r, unsigned int slot,
+			       unsigned int shift);
+unsigned int damon_slot_of(const struct damon_region *r, unsigned long addr,
+			   unsigned int shift);
+
+/* sentries.c */
+void damon_dismiss_sentries(struct damon_region *regions, unsigned int nr);
+void damon_take_sentry(struct damon_region *to, const struct damon_region *from);
+void damon_ask_sentries(struct damon_region *regions, unsigned int nr,
+			struct damon_probes *probes, unsigned int shift);
+void damon_hear_sentries(struct damon_region *regions, struct damon_probes *probes);
 
 #endif /* _MM_DAMON_REGIONS_H */

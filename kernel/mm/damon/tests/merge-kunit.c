@@ -75,8 +75,17 @@ static void merge_keeps_guards(struct kunit *test)
 		region(0, 10, 20, 20), region(10, 10, 0, 20), region(20, 1000, 0, 20),
 		region(1020, 1000, 0, 20),
 	};
-	/* Beside hot memory as large as they are, and beside idle memory. */
-	struct damon_region none[] = {
+
+	KUNIT_EXPECT_EQ(test, merge(before, ARRAY_SIZE(before)), 3);
+	KUNIT_ASSERT_EQ(test, merge(after, ARRAY_SIZE(after)), 3);
+	EXPECT_PART(test, 1, 10, 20, 0);
+	EXPECT_PART(test, 2, 20, 2020, 0);
+}
+
+/* Beside hot memory as large as they are, and beside a gap. */
+static void merge_needs_no_guards(struct kunit *test)
+{
+	struct damon_region small[] = {
 		region(0, 10, 0, 20), region(10, 10, 0, 20), region(20, 1000, 20, 20),
 		region(1020, 10, 0, 20), region(1030, 10, 0, 20),
 	};
@@ -85,11 +94,7 @@ static void merge_keeps_guards(struct kunit *test)
 		region(1022, 10, 0, 20), region(1032, 1000, 0, 20),
 	};
 
-	KUNIT_EXPECT_EQ(test, merge(before, ARRAY_SIZE(before)), 3);
-	KUNIT_ASSERT_EQ(test, merge(after, ARRAY_SIZE(after)), 3);
-	EXPECT_PART(test, 1, 10, 20, 0);
-	EXPECT_PART(test, 2, 20, 2020, 0);
-	KUNIT_EXPECT_EQ(test, merge(none, ARRAY_SIZE(none)), 3);
+	KUNIT_EXPECT_EQ(test, merge(small, ARRAY_SIZE(small)), 3);
 	KUNIT_EXPECT_EQ(test, merge(gap, ARRAY_SIZE(gap)), 3);
 }
 
@@ -339,6 +344,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(merge_idle),
 	KUNIT_CASE(merge_keeps_edges),
 	KUNIT_CASE(merge_keeps_guards),
+	KUNIT_CASE(merge_needs_no_guards),
 	KUNIT_CASE(merge_keeps_bounds),
 	KUNIT_CASE(merge_by_size),
 	KUNIT_CASE(merge_by_age),

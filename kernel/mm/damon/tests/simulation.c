@@ -268,6 +268,43 @@ bool damon_sim_cover(struct damon_sim *sim)
 	return put_parts(sim);
 }
 
+static const char *check_asked(struct damon_sim *sim)
+{
+	const struct damon_probes *probes = &sim->target->probes[0];
+	unsigned int i;
+
+	for (i = 0; i < probes->nr; i++) {
+		const struct damon_probe *probe = &probes->probe[i];
+		const struct damon_region *r = &sim->target->regions[probe->region];
+
+		if (probe->region >= sim->target->nr_regions || probe->slot >= r->nr_slots)
+			return "a sentry of a region or slot that is not there";
+		if (i && probe[-1].region >= probe->region)
+			return "sentries are not in order, one for each region";
+		if (probe->addr < slot_edge(r, probe->slot, sim->rules.shift) ||
+		    probe->addr >= slot_edge(r, probe->slot + 1, sim->rules.shift))
+			return "a sentry is not in its slot";
+		if (r->nr_accesses)
+			return "a sentry of memory that is accessed";
+	}
+	return NULL;
+}
+
+static bool ask_sentries(struct damon_sim *sim)
+{
+	struct damon_target *t = sim->target;
+	struct damon_probes *probes = &t->probes[0];
+	unsigned int i;
+
+	damon_ask_sentries(t->regions, t->nr_regions, probes, sim->rules.shift);
+	if (!holds(sim, "ask", check_asked(sim)))
+		return false;
+	for (i = 0; i < probes->nr; i++)
+		probes->probe[i].state = (sim->saw ?: sim->look)(sim, probes->probe[i].addr);
+	damon_hear_sentries(t->regions, probes);
+	return true;
+}
+
 static bool begin(struct damon_sim *sim)
 {
 	struct damon_target *t = sim->target;
@@ -283,7 +320,7 @@ static bool begin(struct damon_sim *sim)
 	KUNIT_ASSERT_EQ(sim->test, 0,
 			damon_reserve_probes(&t->probes[0],
 					     damon_nr_probes(t->regions, t->nr_regions)));
-	return holds(sim, "begin", check_begun(sim, spare));
+	return holds(sim, "begin", check_begun(sim, spare)) && ask_sentries(sim);
 }
 
 static bool sample(struct damon_sim *sim, unsigned int nr_before)

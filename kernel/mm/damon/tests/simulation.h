@@ -16,7 +16,9 @@
  * @rules:		what holds for the regions
  * @min_nr_regions:	how many there shall be at least
  * @look:		what a probe of an address would find
- * @data:		for @look
+ * @saw:		what a sentry would have seen since the last interval
+ *			began; NULL if that is what a probe finds
+ * @data:		for these
  * @random:		source of random numbers
  * @seed:		where they began
  * @ranges:		what the target covers; never two that touch
@@ -34,6 +36,7 @@ struct damon_sim {
 	struct damon_rules rules;
 	unsigned long min_nr_regions;
 	enum damon_probe_state (*look)(struct damon_sim *sim, unsigned long addr);
+	enum damon_probe_state (*saw)(struct damon_sim *sim, unsigned long addr);
 	void *data;
 	struct rnd_state random;
 	u64 seed;

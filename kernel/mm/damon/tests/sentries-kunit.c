@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Pages that are looked at for long: whose they are, and what they are good for. */
+
+#include <linux/sched.h>
+
+#include "regions-fake.h"
+#include "simulation.h"
+
+#define NR_SEEDS	15
+
+/* Memory of which all that is warm is touched in one sample of so many intervals. */
+#define WARM_EVERY	20
+#define COLD_SZ		(64UL * SZ_1M)
+#define WARM_START	(24UL * SZ_1M)
+#define WARM_END	(40UL * SZ_1M)
+/* What is far from a sentry that saw it keeps half of its age; merging takes means. */
+#define SLACK		(WARM_EVERY / 2 + 10)
+
+static struct damon_probe room[4];
+static struct damon_probes probes = { .probe = room };
+
+static struct damon_region with_sentry(unsigned long page, unsigned long nr_pages,
+				       unsigned long at)
+{
+	struct damon_region r = region(page, nr_pages, 0, 20);
+
+	r.nr_slots = min_t(unsigned long, nr_pages, DAMON_NR_SLOTS);
+	r.has_sentry = true;
+	r.sentry = at << PAGE_SHIFT;
+	return r;
+}
+
+static void only_of_idle_regions_at_home(struct kunit *test)
+{
+	struct damon_region regions[] = {
+		with_sentry(0, 32, 31), with_sentry(32, 32, 31), with_sentry(64, 32, 96),
+		with_sentry(96, 32, 96), region(128, 32, 0, 20),
+	};
+
+	regions[0].nr_accesses = 1;
+	probes.room = ARRAY_SIZE(room);
+	damon_ask_sentries(regions, ARRAY_SIZE(regions), &probes, PAGE_SHIFT);
+	KUNIT_ASSERT_EQ(test, probes.nr, 1);
+	KUNIT_EXPECT_EQ(test, room[0].region, 3);
+	KUNIT_EXPECT_EQ(test, page_of(room[0].addr), 96UL);
+	KUNIT_EXPECT_EQ(test, room[0].slot, 0);
+	KUNIT_EXPECT_EQ(test, room[0].state, DAMON_PROBE_UNKNOWN);
+	KUNIT_EXPECT_FALSE(test, regions[0].has_sentry);
+	KUNIT_EXPECT_FALSE(test, regions[1].has_sentry);
+	KUNIT_EXPECT_FALSE(test, regions[2].has_sentry);
+	KUNIT_EXPECT_TRUE(test, regions[3].has_sentry);
+	damon_dismiss_sentries(regions, ARRAY_SIZE(regions));
+	KUNIT_EXPECT_FALSE(test, regions[3].has_sentry);
+}
+
+static void no_more_than_there_is_room_for(struct kunit *test)
+{
+	struct damon_region regions[] = { with_sentry(0, 32, 5), with_sentry(32, 32, 40) };
+
+	probes.room = 1;
+	damon_ask_sentries(regions, ARRAY_SIZE(regions), &probes, PAGE_SHIFT);
+	KUNIT_EXPECT_EQ(test, probes.nr, 1);
+	KUNIT_EXPECT_EQ(test, room[0].slot, 2);
+	KUNIT_EXPECT_TRUE(test, regions[1].has_sentry);
+}
+
+static void slots_of_addresses(struct kunit *test)
+{
+	struct damon_region r = region(100, 37, 0, 20);
+	unsigned int page, last = 0;
+
+	r.nr_slots = DAMON_NR_SLOTS;
+	for (page = 100; page < 137; page++) {
+		unsigned int slot = damon_slot_of(&r, (unsigned long)page << PAGE_SHIFT,
+						  PAGE_SHIFT);
+
+		KUNIT_EXPECT_TRUE(test, slot == last || slot == last + 1);
+		last = slot;
+	}
+	KUNIT_EXPECT_EQ(test, last, DAMON_NR_SLOTS - 1);
+	r = region(100, 3, 0, 20);
+	r.nr_slots = 3;
+	KUNIT_EXPECT_EQ(test, damon_slot_of(&r, 102UL << PAGE_SHIFT, PAGE_SHIFT), 2);
+}
+
+static void what_a_sample_finds_idle_is_one(struct kunit *test)
+{
+	struct damon_region r = region(0, 32, 0, 0);
+
+	r.nr_slots = DAMON_NR_SLOTS;
+	room[0] = (struct damon_probe){ .addr = 3 << PAGE_SHIFT };
+	probes.nr = 1;
+	room[0].state = DAMON_PROBE_UNKNOWN;
+	damon_note_probes(&r, &probes);
+	room[0].state = DAMON_PROBE_ACCESSED;
+	damon_note_probes(&r, &probes);
+	KUNIT_EXPECT_FALSE(test, r.has_sentry);
+	room[0].state = DAMON_PROBE_IDLE;
+	damon_note_probes(&r, &probes);
+	KUNIT_EXPECT_TRUE(test, r.has_sentry);
+	room[0].addr = 9 << PAGE_SHIFT;
+	damon_note_probes(&r, &probes);
+	KUNIT_EXPECT_EQ(test, page_of(r.sentry), 3UL);
+}
+
+static void only_accesses_are_news(struct kunit *test)
+{
+	struct damon_region regions[] = { with_sentry(0, 32, 5), with_sentry(32, 32, 40) };
+
+	regions[0].tries = 0;
+	regions[1].tries = 0;
+	probes.room = ARRAY_SIZE(room);
+	damon_ask_sentries(regions, ARRAY_SIZE(regions), &probes, PAGE_SHIFT);
+	room[0].state = DAMON_PROBE_IDLE;
+	room[1].state = DAMON_PROBE_ACCESSED;
+	damon_hear_sentries(regions, &probes);
+	KUNIT_EXPECT_EQ(test, regions[0].tries, 0);
+	KUNIT_EXPECT_TRUE(test, regions[0].has_sentry);
+	KUNIT_EXPECT_EQ(test, regions[1].tries, 1);
+	KUNIT_EXPECT_EQ(test, regions[1].hits, 1);
+	KUNIT_EXPECT_EQ(test, regions[1].slots[4].hits, 1);
+	KUNIT_EXPECT_FALSE(test, regions[1].has_sentry);
+}
+
+static void merged_regions_keep_one(struct kunit *test)
+{
+	struct damon_region regions[] = {
+		with_sentry(0, 32, 99), with_sentry(32, 32, 40), with_sentry(64, 32, 70),
+	};
+	unsigned int nr = damon_merge_regions(regions, ARRAY_SIZE(regions), &twenty);
+
+	KUNIT_ASSERT_EQ(test, nr, 1);
+	KUNIT_EXPECT_TRUE(test, regions[0].has_sentry);
+	KUNIT_EXPECT_EQ(test, page_of(regions[0].sentry), 40UL);
+}
+
+static void merged_regions_keep_that_of_the_younger(struct kunit *test)
+{
+	struct damon_region regions[] = {
+		with_sentry(0, 32, 9), with_sentry(32, 32, 40), with_sentry(64, 32, 70),
+	};
+
+	regions[0].age = 3;
+	regions[1].age = 2;
+	regions[2].age = 4;
+	KUNIT_ASSERT_EQ(test, damon_merge_regions(regions, ARRAY_SIZE(regions), &twenty), 1);
+	KUNIT_EXPECT_EQ(test, page_of(regions[0].sentry), 40UL);
+}
+
+/* How old a region's parts are, one of whose slots was accessed. */
+static void expect_ages(struct kunit *test, unsigned int hit, bool alarm,
+			const unsigned int *ages, unsigned int nr_ages)
+{
+	struct damon_region r = region(0, 32, 1, 17), parts[8];
+	unsigned int i, nr;
+
+	r.nr_slots = DAMON_NR_SLOTS;
+	r.nr_accesses = 0;
+	r.age = 19;
+	r.alarm = alarm;
+	for (i = 0; i < DAMON_NR_SLOTS; i++)
+		r.slots[i].tries = 1;
+	r.slots[hit] = (struct damon_slot){ .hits = 1, .tries = 2 };
+	nr = damon_cut_regions(&r, 1, parts, ARRAY_SIZE(parts), &twenty);
+	KUNIT_ASSERT_EQ(test, nr, nr_ages);
+	for (i = 0; i < nr; i++)
+		KUNIT_EXPECT_EQ_MSG(test, parts[i].age, ages[i], "hit %u, part %u", hit, i);
+}
+
+static void an_alarm_is_for_what_is_near(struct kunit *test)
+{
+	static const unsigned int inside[] = { 10, 0, 0, 0, 10 }, start[] = { 0, 0, 10 };
+	static const unsigned int near_start[] = { 0, 0, 0, 10 }, none[] = { 0, 0, 0 };
+
+	KUNIT_ASSERT_EQ(test, DAMON_NR_SLOTS, 16);
+	expect_ages(test, 5, true, inside, ARRAY_SIZE(inside));
+	expect_ages(test, 0, true, start, ARRAY_SIZE(start));
+	expect_ages(test, 4, true, near_start, ARRAY_SIZE(near_start));
+	/* What samples have seen is another matter. */
+	expect_ages(test, 5, false, none, ARRAY_SIZE(none));
+}
+
+/* In one moment of each WARM_EVERY intervals all of the warm memory is touched. */
+static bool is_touched(const struct damon_sim *sim, unsigned long addr)
+{
+	return addr >= WARM_START && addr < WARM_END && sim->generation % WARM_EVERY == 0;
+}
+
+static enum damon_probe_state look_warm(struct damon_sim *sim, unsigned long addr)
+{
+	/* A sample takes a twentieth of an interval; so may some of the touching. */
+	if (!is_touched(sim, addr) || damon_sim_below(sim, 20))
+		return DAMON_PROBE_IDLE;
+	return DAMON_PROBE_ACCESSED;
+}
+
+static enum damon_probe_state saw_warm(struct damon_sim *sim, unsigned long addr)
+{
+	return is_touched(sim, addr) ? DAMON_PROBE_ACCESSED : DAMON_PROBE_IDLE;
+}
+
+static void check_ages(struct damon_sim *sim, unsigned int *oldest)
+{
+	unsigned int i;
+
+	for (i = 0; i < sim->nr_parts; i++) {
+		const struct damon_region *r = &sim->parts[i];
+
+		*oldest = max(*oldest, r->age);
+		if (r->ar.start >= WARM_START && r->ar.end <= WARM_END &&
+		    r->age > WARM_EVERY + SLACK)
+			KUNIT_FAIL(sim->test, "warm memory of age %u (seed %llu, generation %u)",
+				   r->age, sim->seed, sim->generation);
+	}
+}
+
+static void warm_memory_does_not_grow_old(struct kunit *test)
+{
+	u64 seed;
+
+	for (seed = 1; seed <= NR_SEEDS; seed++) {
+		struct damon_sim *sim = damon_sim_new(test, &twenty, 10, seed);
+		unsigned int oldest = 0;
+
+		sim->look = look_warm;
+		sim->saw = saw_warm;
+		sim->ranges[0].end = COLD_SZ;
+		sim->nr_ranges = 1;
+		KUNIT_ASSERT_TRUE(test, damon_sim_cover(sim));
+		while (sim->generation < 10 * WARM_EVERY) {
+			KUNIT_ASSERT_TRUE(test, damon_sim_interval(sim));
+			check_ages(sim, &oldest);
+		}
+		/* And cold memory does. */
+		KUNIT_EXPECT_GE(test, oldest, 8 * WARM_EVERY);
+		damon_sim_free(sim);
+		cond_resched();
+	}
+}
+
+static struct kunit_case sentries_cases[] = {
+	KUNIT_CASE(only_of_idle_regions_at_home),
+	KUNIT_CASE(no_more_than_there_is_room_for),
+	KUNIT_CASE(slots_of_addresses),
+	KUNIT_CASE(what_a_sample_finds_idle_is_one),
+	KUNIT_CASE(only_accesses_are_news),
+	KUNIT_CASE(merged_regions_keep_one),
+	KUNIT_CASE(merged_regions_keep_that_of_the_younger),
+	KUNIT_CASE(an_alarm_is_for_what_is_near),
+	KUNIT_CASE_SLOW(warm_memory_does_not_grow_old),
+	{}
+};
+
+static struct kunit_suite sentries_suite = {
+	.name = "damon_sentries",
+	.test_cases = sentries_cases,
+};
+
+kunit_test_suite(sentries_suite);
