@@ -12,27 +12,10 @@ from pathlib import Path
 
 import pytest
 from faults import FAIL_NTH, damon_leaks, failing
-from zones import (
-    DARC,
-    MB,
-    Process,
-    Zone,
-    around,
-    as_before,
-    cached,
-    eager,
-    new,
-    params,
-    put,
-    swap,
-    wait_until,
-    zone,
-    zones,
-)
+from zones import DARC, MB, Process, Zone, around, eager, params, put, wait_until, zones
 
 from guest import kdamonds, write_once
 
-__all__ = ["as_before", "cached", "new", "swap", "zone"]
 pytestmark = pytest.mark.usefixtures("log")
 ENABLED = DARC / "enabled"
 MEMORY = Path("/sys/devices/system/memory")

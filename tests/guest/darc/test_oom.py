@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from zones import DARC, MB, Zone, around, as_before, eager, new, put, swap, wait_until, zone
-
-__all__ = ["as_before", "new", "swap", "zone"]
+from zones import DARC, MB, Zone, around, eager, put, wait_until
 
 
 def test_out_of_memory_while_it_reclaims(zone: Zone, new, swap):

@@ -11,11 +11,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from zones import DARC, MB, Process, Zone, as_before, new, put, swap, wait_until, zone
+from zones import DARC, MB, Process, Zone, put, wait_until
 
 from guest import damon, ok, run
-
-__all__ = ["as_before", "new", "swap", "zone"]
 
 
 def mib(size: int) -> str:

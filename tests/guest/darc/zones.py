@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-from obedient import Obedient, maker
+from obedient import Obedient
 
 import guest
-from guest import run, swap_off, swap_on
 
 DARC = Path("/sys/kernel/mm/darc")
 PAGE = os.sysconf("SC_PAGESIZE")
@@ -95,7 +93,7 @@ class Zone:
 
     def set_marks(self, marks: Marks) -> None:
         """In the order in which each write is in order."""
-        put(self.path / "low", "default")
+        put(self.path / "low", self.number("zone_high") + PAGE)
         put(self.path / "high", self.number("managed") // PAGE * PAGE)
         put(self.path / "mid", marks.mid)
         put(self.path / "low", marks.low)
@@ -157,66 +155,8 @@ class Process(Obedient):
         return self.smaps(memory, "Swap")
 
 
-@pytest.fixture
-def new() -> Iterator[Callable[[int], Process]]:
-    """Make processes, which end with the test."""
-    with maker(Process) as make:
-        yield make
-
-
-@pytest.fixture
-def zone() -> Zone:
-    return biggest_of_last_node()
-
-
-@pytest.fixture(autouse=True)
-def as_before(nothing_left_behind: None) -> Iterator[None]:
-    """DARC is disabled and has its defaults after each test."""
-    before = {path: path.read_text() for path in params()}
-    assert before[DARC / "enabled"] == "N\n"
-    yield
-    put(DARC / "enabled", "N")
-    assert guest.kdamonds() == []
-    for path, text in before.items():
-        put(path, text)
-    for each in zones():
-        each.defaults()
-        assert each.state() == "disabled"
-
-
 def params() -> list[Path]:
     return [DARC / "enabled", DARC / "min_age_us", *(DARC / "quotas").iterdir()]
-
-
-@pytest.fixture
-def swap(as_before: None) -> Iterator[None]:
-    """Swap space, for less than the tests have memory."""
-    swap_on(512 * MB)
-    yield
-    put(DARC / "enabled", "N")
-    swap_off()
-
-
-@pytest.fixture
-def cached(zone: Zone, new: Callable[[int], Process], tmp_path: Path) -> Iterator[int]:
-    """A file whose clean pages are in memory of the zone; how many bytes. No swap space."""
-    disk, mount, size = Path("/sys/block/zram0"), tmp_path / "disk", 96 * MB
-    mount.mkdir()
-    put(disk / "disksize", 256 * MB)
-    made = run("mkfs.ext4", "-q", "/dev/zram0")
-    assert made.returncode == 0, made.stderr
-    assert run("mount", "/dev/zram0", mount).returncode == 0
-    (mount / "file").write_bytes(b"\0" * size)
-    # Forget the pages that writing it has left.
-    assert run("umount", mount).returncode == 0
-    assert run("mount", "/dev/zram0", mount).returncode == 0
-    free = zone.number("free")
-    new(zone.nid).do(f"cache({str(mount / 'file')!r})")
-    assert zone.number("free") < free - size + 16 * MB
-    yield size
-    put(DARC / "enabled", "N")
-    assert run("umount", mount).returncode == 0
-    put(disk / "reset", 1)
 
 
 def around(zone: Zone, below: int, gap: int = 16 * MB) -> Marks:
