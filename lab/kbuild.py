@@ -26,7 +26,7 @@ from typing import IO
 from lab import kconfig, overlay
 from lab.common import BUILD, LabError, progress, setup
 from lab.overlay import Changes
-from lab.sources import Source, kernel_source
+from lab.sources import LTS, NEWEST, Series, Source, kernel_source
 
 KERNELS = BUILD / "kernels"
 CONFIGS = Path(__file__).resolve().parent / "configs"
@@ -64,6 +64,7 @@ class Recipe:
     """With this repository's DAMON, or with upstream's."""
     configs: tuple[str, ...] = ("guest",)
     """Files in lab/configs, on top of tinyconfig; of two values for an option the last counts."""
+    series: Series = LTS
 
     @property
     def home(self) -> Path:
@@ -89,6 +90,8 @@ RECIPES = {
         Recipe("ours-debug", "ours, with KASAN, lockdep and fault injection",
                configs=("guest", "debug")),
         Recipe("upstream", "the same Linux 6.12 with upstream's DAMON", ours=False),
+        Recipe("newest", "the newest kernel that Debian has, with upstream's DAMON", ours=False,
+               series=NEWEST),
     )
 }  # fmt: skip
 CHECK = Recipe("ours-check", "for warnings only", configs=("guest", "check"))
@@ -101,7 +104,7 @@ def image(name: str, *, update: bool = False) -> Path:
     current = recipe.home / "bzImage"
     stamp = recipe.home / "bzImage.made-of"
     setup()
-    source = kernel_source(update=update)
+    source = kernel_source(recipe.series, update=update)
 
     def up_to_date(made_of: str) -> bool:
         # A make that finds nothing to do takes 5 to 10 s, at every start of a guest. What a user
@@ -131,7 +134,7 @@ def tree(name: str, *, update: bool = False) -> Path:
     """The path of the source tree that a kernel is built from, up to date."""
     recipe = RECIPES[name]
     setup()
-    with _laid(recipe, kernel_source(update=update)):
+    with _laid(recipe, kernel_source(recipe.series, update=update)):
         return recipe.tree
 
 

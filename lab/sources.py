@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kernel source that ours and upstream are built from: Debian 13's, or one of the user's own.
+"""The kernel sources. Ours and upstream are built from Debian 13's, or from one of the user's own.
 
 Debian's source, and a tarball, unpack to CACHE/sources/NAME-DIGEST: what is there is complete and
 never changes. A tree that KERNEL_SRC names is the user's, who may change it at any time; the lab
@@ -22,9 +22,19 @@ from pathlib import Path
 from lab import debian
 from lab.common import LabError, cache_dir, locked, progress
 
-PACKAGE = "linux-source-6.12"
+
+@dataclass(frozen=True)
+class Series:
+    """Which kernel, as Debian has it."""
+
+    package: str
+    suite: str
+
+
+LTS = Series("linux-source-6.12", "trixie")
 """The package's name stays for the life of Debian 13, and with it the series."""
-SUITE = "trixie"
+NEWEST = Series("linux-source", "sid")
+"""A package that only names another one: that of the newest kernel."""
 
 PARTS = ("Makefile", "Kconfig", "scripts/kconfig", "mm/Kconfig", "arch/x86/Makefile")
 """What every kernel tree has."""
@@ -52,17 +62,18 @@ class Source:
         return ".".join(number[1] for number in numbers if number)
 
 
-def kernel_source(*, update: bool = False) -> Source:
+def kernel_source(series: Series = LTS, *, update: bool = False) -> Source:
     """The source to build kernels from; fetched when it is not there, or when `update` asks."""
-    if own := os.environ.get("KERNEL_SRC"):
+    own = os.environ.get("KERNEL_SRC")
+    if own and series == LTS:
         return _own(Path(own).absolute())
     sources = _sources()
-    current = sources / PACKAGE
+    current = sources / series.package
     with locked(sources / ".lock"):
         if update or not (current / "Makefile").exists():
-            new = sources / f".{PACKAGE}.new"
+            new = sources / f".{series.package}.new"
             new.unlink(missing_ok=True)
-            new.symlink_to(_unpack(_package_tarball(update=update)).name)
+            new.symlink_to(_unpack(_package_tarball(series, update=update)).name)
             new.replace(current)
     path = current.resolve()
     return Source(path, path.name, fixed=True)
@@ -97,17 +108,20 @@ def _check(path: Path, what: str) -> None:
             raise LabError(f"{what} is no kernel source: it has no {name}")
 
 
-def _package_tarball(*, update: bool) -> Path:
+def _package_tarball(series: Series, *, update: bool) -> Path:
     """The tarball of Debian's package, from what was unpacked before if that will do."""
-    pattern = f"{PACKAGE}_*/usr/src/{PACKAGE}.tar.*"
-    known = [] if update else list((cache_dir() / "packages").glob(pattern))
+    pattern = f"usr/src/{LTS.package}.tar.*" if series == LTS else "usr/src/linux-source-*.tar.*"
+    known = []
+    if series == LTS and not update:
+        known = list((cache_dir() / "packages").glob(f"{LTS.package}_*/{pattern}"))
     if not known:
-        apt = debian.apt_of_suite(SUITE)
+        apt = debian.apt_of_suite(series.suite)
         apt.update()
-        [root] = debian.fetch(apt, [PACKAGE])
-        known = list(root.glob(f"usr/src/{PACKAGE}.tar.*"))
+        package = series.package if series == LTS else apt.dependencies(series.package)[0]
+        [root] = debian.fetch(apt, [package])
+        known = list(root.glob(pattern))
     if not known:
-        raise LabError(f"the package {PACKAGE} holds no source")
+        raise LabError(f"the package {series.package} holds no source")
     # dpkg keeps the times of the package's own build.
     return max(known, key=lambda path: path.stat().st_mtime)
 

@@ -44,6 +44,7 @@ class Job:
     """By the instruction clock; else in real time, with two CPUs."""
     memory: str
     limit_s: int
+    nodes: int = 1
 
 
 def sides(names: Sequence[str], folder: Path) -> tuple[Side, ...]:
@@ -97,6 +98,7 @@ def _guest(side: Side, job: Job) -> None:
         side.image,
         cpus=1 if job.exact else 2,
         memory=job.memory,
+        nodes=job.nodes,
         instruction_clock=job.exact,
         # That clock jumps when a guest waits for its disk: none to set a limit by.
         timeout_s=NEVER_S if job.exact else job.limit_s,

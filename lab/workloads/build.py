@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds the workload program."""
+"""Builds the programs that use memory."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from pathlib import Path
 
 from lab.common import BUILD, LabError
 
-SOURCE = Path(__file__).resolve().with_name("workload.c")
-PROGRAM = BUILD / "workloads" / "workload"
+FOLDER = Path(__file__).resolve().parent
 FLAGS = ("-O2", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Werror")
 
 
-def build() -> Path:
-    """The path of the workload program, compiled when it is older than its source."""
-    if PROGRAM.exists() and PROGRAM.stat().st_mtime >= SOURCE.stat().st_mtime:
-        return PROGRAM
-    PROGRAM.parent.mkdir(parents=True, exist_ok=True)
+def build(name: str = "workload") -> Path:
+    """The path of the program of that name, compiled when it is older than its source."""
+    source, program = FOLDER / f"{name}.c", BUILD / "workloads" / name
+    if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
+        return program
+    program.parent.mkdir(parents=True, exist_ok=True)
     # Under a name of its own until it is whole: another build may run.
-    new = PROGRAM.with_name(f"workload.{os.getpid()}")
+    new = program.with_name(f"{name}.{os.getpid()}")
     try:
         done = subprocess.run(
-            ["gcc", *FLAGS, f'-DPATTERN_DIR="{SOURCE.parent}"', "-o", new, SOURCE, "-lm"],
+            ["gcc", *FLAGS, f'-DPATTERN_DIR="{FOLDER}"', "-o", new, source, "-lm"],
             capture_output=True,
             text=True,
         )
         if done.returncode:
-            raise LabError(f"gcc cannot build {SOURCE}:\n{done.stderr}")
-        new.replace(PROGRAM)
+            raise LabError(f"gcc cannot build {source}:\n{done.stderr}")
+        new.replace(program)
     except FileNotFoundError:
         raise LabError("gcc is missing: lab/setup installs it") from None
     finally:
         new.unlink(missing_ok=True)
-    return PROGRAM
+    return program
