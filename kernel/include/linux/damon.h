@@ -71,6 +71,8 @@ struct damon_slot {
  * @has_sentry:		while it is idle: a page waits for an access
  * @sentry:		the address of that page
  * @alarm:		it saw one since the last aggregation interval began
+ * @apart:		for so many aggregation intervals it stays as it is, to see
+ *			which part of what was one region such alarms are about
  * @slots:		outcomes of this aggregation interval's samples
  *
  * Regions of a target are elements of an array: pointers to them are good only
@@ -88,6 +90,7 @@ struct damon_region {
 	u8 nr_probes;
 	bool has_sentry;
 	bool alarm;
+	unsigned int apart;
 	unsigned long sentry;
 	struct damon_slot slots[DAMON_NR_SLOTS];
 };

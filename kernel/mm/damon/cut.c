@@ -25,9 +25,15 @@
 #define GAIN_AGE	6700
 
 /* What a sentry saw was an access to all that is no further away than so many slots, */
-#define ALARM_SLOTS	4
+#define ALARM_SLOTS	2
 /* maybe; the rest is as old as it was by this part. */
 #define ALARM_SHARE	2
+/* Parts stay apart for so many times as long as there was no access, and some more, */
+#define APART_TIMES	3
+#define APART_LEAST	10U
+#define APART_MOST	10000U
+/* and whole meanwhile, if no more than so many hits say that they should not. */
+#define APART_HITS	2
 
 /* So many misses in accessed memory are noise; at its edge only one. */
 #define NOISE_INSIDE	2
@@ -244,7 +250,19 @@ static bool is_surely_idle(const struct run *run, const struct run *runs,
 
 static bool is_settled(const struct damon_region *r)
 {
-	return !r->hits || r->hits == r->tries;
+	if (!r->hits || r->hits == r->tries)
+		return true;
+	return r->alarm && r->apart && r->hits <= APART_HITS;
+}
+
+/* How long a part stays apart. */
+static unsigned int apart(const struct damon_region *r, unsigned int nr_parts)
+{
+	if (r->apart)
+		return r->apart - 1;
+	if (!r->alarm || nr_parts == 1)
+		return 0;
+	return min(r->age, APART_MOST) * APART_TIMES + APART_LEAST;
 }
 
 /**
@@ -312,6 +330,7 @@ unsigned int damon_cut_regions(const struct damon_region *from, unsigned int nr,
 			part->tries = runs[j].tries;
 			part->has_sentry = r->has_sentry;
 			part->sentry = r->sentry;
+			part->apart = apart(r, nr_runs);
 			part->last_nr_accesses = r->nr_accesses;
 			part->nr_accesses = r->nr_accesses;
 			if (part->tries)

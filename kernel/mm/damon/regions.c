@@ -83,6 +83,7 @@ static void absorb(struct damon_region *to, const struct damon_region *r,
 	to->nr_accesses = mean(to->nr_accesses, a, r->nr_accesses, b);
 	to->last_nr_accesses = mean(to->last_nr_accesses, a, r->last_nr_accesses, b);
 	to->age = mean(to->age, a, r->age, b);
+	to->apart = max(to->apart, r->apart);
 	to->hits += r->hits;
 	to->tries += r->tries;
 	to->ar.end = r->ar.end;
@@ -130,7 +131,7 @@ static bool are_alike(const struct damon_region *a, const struct damon_region *b
 	if (!a->tries || !b->tries)
 		return a->nr_accesses == b->nr_accesses;
 	if (!a->hits && !b->hits) {
-		if (differ_in_age(a, b))
+		if (a->apart || b->apart || differ_in_age(a, b))
 			return false;
 		if (before && before->ar.end == a->ar.start && guards(a, before, sz))
 			return false;
