@@ -34,7 +34,7 @@ help:
 	@echo 'make debug-kernel  stress tests with KASAN, lockdep and fault injection; DEBUG_TESTS= all tests'
 	@echo 'make debug-darc    the same for all tests of DARC'
 	@echo 'make patches   the kernel code as a series for mail, in build/patches'
-	@echo 'make bench     reports: speed and memory; kernel: accuracy, cost and schemes; two hours, nothing else'
+	@echo 'make bench     reports: speed and memory; kernel: accuracy, schemes and DARC; three hours, nothing else'
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
 	@echo 'make uninstall take it away again'
 	@echo 'make clean     remove build/'
@@ -111,6 +111,7 @@ bench: setup
 	lab/bench report
 	lab/bench accuracy --scale
 	lab/bench schemes
+	lab/bench darc
 
 man: $(MAN)
 

@@ -46,7 +46,7 @@ ZRAM = Path("/sys/block/zram0")
 AGE_S = 5
 SETTLE_S = 8
 """Longer than the age: what is filled is cold then."""
-EVERY_S = 0.25
+EVERY_S = 1.0
 FIELD = re.compile(r"^ +(pages free|high|managed) +(\d+)$", re.MULTILINE)
 
 
@@ -145,7 +145,7 @@ def permille() -> tuple[int, int, int]:
 
 @contextmanager
 def scheme() -> Iterator[None]:
-    high, mid, low = (f"{each / 10}%" for each in permille())
+    high, mid, low = permille()
     text = (
         f"action=pageout size=4K-max accesses=0%-0% age={AGE_S}s-max quota=30ms,128M/1s "
         f"weights=0/1/1 watermarks=free_mem_rate:{high}:{mid}:{low}@1s"
