@@ -28,12 +28,14 @@
 #define ALARM_SLOTS	2
 /* maybe; the rest is as old as it was by this part. */
 #define ALARM_SHARE	2
-/* Parts stay apart for so many times as long as there was no access, and some more, */
+/* Parts stay apart for so many times as long as there was no access, within limits, */
 #define APART_TIMES	3
 #define APART_LEAST	10U
-#define APART_MOST	10000U
-/* and whole meanwhile, if no more than so many hits say that they should not. */
-#define APART_HITS	2
+#define APART_MOST	100U
+/* and whole meanwhile. */
+
+/* With more hits than so many, it was no moment that the sentry saw. */
+#define MOMENT_HITS	3
 
 /* So many misses in accessed memory are noise; at its edge only one. */
 #define NOISE_INSIDE	2
@@ -248,11 +250,15 @@ static bool is_surely_idle(const struct run *run, const struct run *runs,
 	return nr_runs == 1;
 }
 
+/* Whether it was accessed in a moment that samples have hardly seen. */
+static bool is_alarmed(const struct damon_region *r)
+{
+	return r->alarm && r->hits <= MOMENT_HITS;
+}
+
 static bool is_settled(const struct damon_region *r)
 {
-	if (!r->hits || r->hits == r->tries)
-		return true;
-	return r->alarm && r->apart && r->hits <= APART_HITS;
+	return !r->hits || r->hits == r->tries || (r->apart && is_alarmed(r));
 }
 
 /* How long a part stays apart. */
@@ -260,9 +266,9 @@ static unsigned int apart(const struct damon_region *r, unsigned int nr_parts)
 {
 	if (r->apart)
 		return r->apart - 1;
-	if (!r->alarm || nr_parts == 1)
+	if (!is_alarmed(r) || nr_parts == 1)
 		return 0;
-	return min(r->age, APART_MOST) * APART_TIMES + APART_LEAST;
+	return clamp(min(r->age, APART_MOST) * APART_TIMES, APART_LEAST, APART_MOST);
 }
 
 /**
@@ -308,7 +314,7 @@ unsigned int damon_cut_regions(const struct damon_region *from, unsigned int nr,
 			nr_runs = join_alike(runs, nr_runs);
 			if (nr_runs > MAX_PARTS)
 				nr_runs = cut_once(r, runs);
-			else if (r->alarm && nr_runs > 1)
+			else if (is_alarmed(r) && nr_runs > 1)
 				nr_runs = cut_far(r, runs, nr_runs);
 			if (nr_runs - 1 > spare)
 				nr_runs = 1;
