@@ -109,12 +109,14 @@ def test_memory_goes_and_comes(
     marks = zone.marks()
     assert zone.number("zone_high") < marks.low < marks.mid < marks.high <= zone.number("managed")
     if enabled == "Y":
+        zone.set_marks(around(zone, below=-24 * MB, gap=32 * MB))
         wait_until(lambda: zone.number("kdamond_pid") != -1, "it is monitored")
     for path in gone:
         put(path / "state", "online_kernel")
     assert zone.number("managed") == managed
     assert [each.path.name for each in zones()] == names
     if enabled == "Y":
+        zone.set_marks(around(zone, below=-24 * MB, gap=32 * MB))
         before = zone.number("tried")
         wait_until(lambda: zone.number("tried") > before, "it goes on")
 
