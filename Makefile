@@ -14,7 +14,7 @@ CMD ?= perf damon status
 GUESTS := guest-commands guest-errors guest-schemes guest-truth
 # What is tested on the kernel built from kernel/, whatever KERNEL is.
 OURS := ours-commands ours-kernel ours-schemes ours-selftests ours-truth
-# Not all of these pass yet: no part of make test.
+# New: they have not passed often enough to be a part of make test.
 NEW := ours-darc
 # And with KASAN, lockdep and fault injection: those marked stress; with DEBUG_TESTS= all, for an hour.
 DEBUG := debug-darc debug-kernel
