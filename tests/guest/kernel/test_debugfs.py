@@ -887,9 +887,13 @@ def test_without_memory(victim: subprocess.Popen, log: None) -> None:
                 assert text(path) != was
                 assert error(path, before) == 0
         assert failures > 1
+        assert error(path, after) == 0
     for number in failing(MK_CONTEXTS, "some"):
         assert number in (0, ENOMEM)
         assert contexts() == ([] if number else ["some"])
+        if not number:
+            assert error(RM_CONTEXTS, "some") == 0
+    assert error(MK_CONTEXTS, "some") == 0
     assert error(f"{D}/some/target_ids", "paddr") == 0
     for number in failing(MONITOR_ON, "on"):
         assert number in (0, ENOMEM)
