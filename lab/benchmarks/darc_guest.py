@@ -21,7 +21,6 @@ reclaim  the kernel's module DAMON_RECLAIM, with the same age, quota and waterma
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 import subprocess
@@ -33,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accuracy_guest import cpu_time, run
-from schemes_guest import vmstat
+from schemes_guest import ZRAM, swap, vmstat
 
 MB = 1 << 20
 KB = 1 << 10
@@ -42,7 +41,6 @@ PRESSURE = Path(__file__).parents[2] / "build" / "workloads" / "pressure"
 DARC = Path("/sys/kernel/mm/darc")
 RECLAIM = Path("/sys/module/damon_reclaim/parameters")
 STAT = Path("/sys/module/damon_stat/parameters/enabled")
-ZRAM = Path("/sys/block/zram0")
 AGE_S = 5
 SETTLE_S = 8
 """Longer than the age: what is filled is cold then."""
@@ -225,18 +223,6 @@ def sample(costs: Costs, node: int | None) -> dict:
 
 
 @contextmanager
-def swap() -> Iterator[None]:
-    """Swap in compressed memory, from which one page is read at a time."""
-    (ZRAM / "disksize").write_text("1G")
-    run("mkswap", "/dev/zram0")
-    run("swapon", "/dev/zram0")
-    Path("/proc/sys/vm/page-cluster").write_text("0")
-    yield
-    run("swapoff", "/dev/zram0")
-    (ZRAM / "reset").write_text("1")
-
-
-@contextmanager
 def file_to_read(size: int) -> Iterator[Path]:
     """A file on a disk that takes no memory: it is all zeros, which zram does not store."""
     number = Path("/sys/class/zram-control/hot_add").read_text().strip()
@@ -295,7 +281,6 @@ def measure(shape: Shape, setting: str, out: Path, file: Path | None) -> None:
 
 
 def main(shape: str, name: str, out: str, runs: str, *settings: str) -> None:
-    os.environ["PATH"] += ":/usr/sbin:/sbin"
     Path(out, "release").write_text(platform.release())
     for number in range(1, int(runs) + 1):
         for setting in settings:

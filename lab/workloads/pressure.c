@@ -131,6 +131,28 @@ static void touch(volatile char *at, unsigned long size)
 		at[page]++;
 }
 
+/* Memory that is used, all of it after some turns. */
+struct used {
+	char *at;
+	unsigned long size, part;
+};
+
+static struct used use(unsigned long size, unsigned long part)
+{
+	struct used used = { .at = map(size, -1), .size = size, .part = part };
+
+	fill(used.at, size);
+	return used;
+}
+
+static void touch_part(const struct used *used, unsigned long turn)
+{
+	unsigned long nr = used->size / used->part;
+
+	if (nr)
+		touch(used->at + turn % nr * used->part, used->part);
+}
+
 static void print(FILE *out, const char *name, const struct times *times)
 {
 	unsigned long i;
@@ -172,10 +194,11 @@ bad:
 
 int main(int argc, char **argv)
 {
-	unsigned long hot, warm, all_turns, turn, grown = 0, size, nr_hot, part;
+	unsigned long all_turns, turn, grown = 0, size;
 	struct times operations, growth;
 	const char *file = NULL;
-	char *hot_at, *warm_at, *grow_at, *buf;
+	struct used hot, warm;
+	char *grow_at, *buf;
 	uint64_t begin, at, took, growing = 0;
 	struct rusage before, after;
 	int fd = -1;
@@ -195,8 +218,6 @@ int main(int argc, char **argv)
 			die(file);
 	}
 	all_turns = values[SECONDS] * TURNS;
-	hot = values[HOT] * MIB;
-	warm = values[WARM] * MIB;
 	size = values[GROW] * KIB;
 	make_room(&operations, all_turns);
 	make_room(&growth, size / PIECE + 1);
@@ -205,26 +226,19 @@ int main(int argc, char **argv)
 		die("malloc");
 	memset(buf, 1, MIB);
 
-	hot_at = map(hot, -1);
-	fill(hot_at, hot);
-	warm_at = map(warm, -1);
-	fill(warm_at, warm);
+	hot = use(values[HOT] * MIB, OPERATION);
+	warm = use(values[WARM] * MIB, values[WARM] * MIB / WARM_TURNS / PAGE * PAGE + PAGE);
 	fill(map(values[FILL] * MIB, values[NODE]), values[FILL] * MIB);
 	grow_at = map(size, values[NODE]);
 	printf("filled\n");
 	fflush(stdout);
 	/* Ages begin while it waits: the hot part is hot then as well. */
-	nr_hot = hot / OPERATION;
-	part = warm / WARM_TURNS / PAGE * PAGE + PAGE;
 	fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
-	begin = now();
 	for (turn = 0; ; turn++) {
 		char c;
 
-		if (nr_hot)
-			touch(hot_at + turn % nr_hot * OPERATION, OPERATION);
-		if (warm)
-			touch(warm_at + turn % (warm / part) * part, part);
+		touch_part(&hot, turn);
+		touch_part(&warm, turn);
 		if (read(STDIN_FILENO, &c, 1) == 1)
 			break;
 		usleep(1000000 / TURNS);
@@ -238,10 +252,8 @@ int main(int argc, char **argv)
 		unsigned long wanted = size;
 
 		at = now();
-		if (nr_hot)
-			touch(hot_at + turn % nr_hot * OPERATION, OPERATION);
-		if (warm)
-			touch(warm_at + turn % (warm / part) * part, part);
+		touch_part(&hot, turn);
+		touch_part(&warm, turn);
 		note(&operations, now() - at);
 
 		/* A second of peace first. */
