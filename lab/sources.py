@@ -29,12 +29,18 @@ class Series:
 
     package: str
     suite: str
+    follows: bool = False
+    """The package has no source, but names the one that has, which changes."""
+
+    @property
+    def tarball(self) -> str:
+        """Where in the package that has it, as a pattern."""
+        return f"usr/src/{self.package}{'-*' if self.follows else ''}.tar.*"
 
 
 LTS = Series("linux-source-6.12", "trixie")
 """The package's name stays for the life of Debian 13, and with it the series."""
-NEWEST = Series("linux-source", "sid")
-"""A package that only names another one: that of the newest kernel."""
+NEWEST = Series("linux-source", "sid", follows=True)
 
 PARTS = ("Makefile", "Kconfig", "scripts/kconfig", "mm/Kconfig", "arch/x86/Makefile")
 """What every kernel tree has."""
@@ -110,16 +116,15 @@ def _check(path: Path, what: str) -> None:
 
 def _package_tarball(series: Series, *, update: bool) -> Path:
     """The tarball of Debian's package, from what was unpacked before if that will do."""
-    pattern = f"usr/src/{LTS.package}.tar.*" if series == LTS else "usr/src/linux-source-*.tar.*"
     known = []
-    if series == LTS and not update:
-        known = list((cache_dir() / "packages").glob(f"{LTS.package}_*/{pattern}"))
+    if not series.follows and not update:
+        known = list((cache_dir() / "packages").glob(f"{series.package}_*/{series.tarball}"))
     if not known:
         apt = debian.apt_of_suite(series.suite)
         apt.update()
-        package = series.package if series == LTS else apt.dependencies(series.package)[0]
+        package = apt.dependencies(series.package)[0] if series.follows else series.package
         [root] = debian.fetch(apt, [package])
-        known = list(root.glob(pattern))
+        known = list(root.glob(series.tarball))
     if not known:
         raise LabError(f"the package {series.package} holds no source")
     # dpkg keeps the times of the package's own build.

@@ -34,7 +34,7 @@ from lab import kernels
 from lab.benchmarks import guests
 from lab.benchmarks.guests import Side
 from lab.benchmarks.score import Score, found_after, score
-from lab.benchmarks.tables import positive, run, spread, verdict, written
+from lab.benchmarks.tables import Parser, positive, run, spread, verdict, written
 from lab.common import BUILD, CHECKOUT, LabError
 from lab.workloads import truth
 
@@ -285,17 +285,11 @@ def scale_part(plan: Plan) -> list[str]:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="lab/bench accuracy",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("accuracy", __doc__)
+    parser.add_names("--kernel", kernels.KERNELS, KERNELS, "repeatable, the last is the measure")
+    parser.add_names("--pattern", PATTERNS, PATTERNS)
     add = parser.add_argument
     switch = argparse.BooleanOptionalAction
-    add("--kernel", action="append", metavar="NAME", choices=list(kernels.KERNELS),
-        help=f"repeatable, the last is the measure (default: {', '.join(KERNELS)})")  # fmt: skip
-    add("--pattern", action="append", metavar="NAME", choices=PATTERNS,
-        help=f"repeatable (default: {', '.join(PATTERNS)})")  # fmt: skip
     add("--runs", type=positive, default=3, metavar="N", help="of each (default: 3)")
     add(
         "--seconds",

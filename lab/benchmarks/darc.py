@@ -5,11 +5,11 @@ A program has 64 MB that are hot, 16 MB that are warm (used every 2.5 s), and fi
 it never uses again, until 32 MB are left above DARC's high watermark. A hundred times in a second
 it does an operation: a pass over 8 MB of what is hot and over some of what is warm. Then:
 
-slow   it grows by 2 MB/s, 120 MB in all
-burst  it grows by 160 MB at once
+slow   it grows by 2 MB/s, 200 MB in all
+burst  it grows by 200 MB at once
 scan   it reads a file of 480 MB, 8 MB/s
-half   half of all memory is hot, and it grows by 1 MB/s, 60 MB in all
-nodes  two nodes: what is filled, and what grows by 2 MB/s, 100 MB in all, is of the second one
+half   half of all memory is hot, and it grows by 2 MB/s, 160 MB in all
+nodes  two nodes: what is filled, and what grows by 2 MB/s, 160 MB in all, is of the second one
 
 Settings: calm is the same without growing and reading; none, the kernel's own reclaim; darc, DARC
 with its defaults; scheme, upstream's kernel with a scheme that pages out what is idle for 5 s below
@@ -36,7 +36,7 @@ from lab import kernels
 from lab.benchmarks import guests
 from lab.benchmarks.darc_score import MB, Pressed, pressed
 from lab.benchmarks.guests import Side
-from lab.benchmarks.tables import positive, run, verdict, written
+from lab.benchmarks.tables import Parser, positive, run, verdict, written
 from lab.common import BUILD, LabError, progress
 from lab.workloads.build import build
 
@@ -167,16 +167,10 @@ def table(plan: Plan, shape: str) -> list[str]:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="lab/bench darc",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("darc", __doc__)
+    parser.add_names("--kernel", SETTINGS, SETTINGS)
+    parser.add_names("--shape", SHAPES, SHAPES)
     add = parser.add_argument
-    add("--kernel", action="append", metavar="NAME", choices=list(SETTINGS),
-        help=f"repeatable (default: {', '.join(SETTINGS)})")  # fmt: skip
-    add("--shape", action="append", metavar="NAME", choices=SHAPES,
-        help=f"repeatable (default: {', '.join(SHAPES)})")  # fmt: skip
     add("--runs", type=positive, default=1, metavar="N", help="of each; medians (default: 1)")
     add("--tell", action="store_true", help="only make the tables of what was measured last")
     return parser.parse_args(argv)

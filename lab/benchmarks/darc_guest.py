@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accuracy_guest import cpu_time, run
-from schemes_guest import ZRAM, swap, vmstat
+from schemes_guest import ZRAM, kdamonds, swap, vmstat
 
 MB = 1 << 20
 KB = 1 << 10
@@ -70,11 +70,11 @@ class Shape:
 
 
 SHAPES = {
-    "slow": Shape(grow=120 * KB, rate=2 * KB),
-    "burst": Shape(grow=160 * KB, seconds=20),
+    "slow": Shape(grow=200 * KB, rate=2 * KB, seconds=110),
+    "burst": Shape(grow=200 * KB, seconds=20),
     "scan": Shape(read=8 * KB),
-    "half": Shape(warm=0, hot_share=0.5, grow=60 * KB, rate=KB),
-    "nodes": Shape(grow=100 * KB, rate=2 * KB, node=1),
+    "half": Shape(warm=0, hot_share=0.5, grow=160 * KB, rate=2 * KB, seconds=90),
+    "nodes": Shape(grow=160 * KB, rate=2 * KB, seconds=90, node=1),
 }
 
 
@@ -173,14 +173,6 @@ SETTINGS = {"calm": nothing, "none": nothing, "darc": darc, "scheme": scheme, "r
 
 
 # What is seen
-
-
-def kdamonds() -> list[int]:
-    return [
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/comm")
-        if path.read_text().startswith("kdamond.")
-    ]
 
 
 class Costs:

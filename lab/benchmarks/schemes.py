@@ -41,7 +41,7 @@ from lab.benchmarks.schemes_score import (
     time_windows,
     watched,
 )
-from lab.benchmarks.tables import positive, run, verdict, written
+from lab.benchmarks.tables import Parser, positive, run, verdict, written
 from lab.common import BUILD
 
 IN_GUEST = Path(__file__).with_name("schemes_guest.py")
@@ -318,16 +318,10 @@ TELL = {
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="lab/bench schemes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("schemes", __doc__)
+    parser.add_names("--kernel", kernels.KERNELS, KERNELS, "repeatable, the last is the measure")
+    parser.add_names("--part", PARTS, PARTS)
     add = parser.add_argument
-    add("--kernel", action="append", metavar="NAME", choices=list(kernels.KERNELS),
-        help=f"repeatable, the last is the measure (default: {', '.join(KERNELS)})")  # fmt: skip
-    add("--part", action="append", metavar="NAME", choices=PARTS,
-        help=f"repeatable (default: {', '.join(PARTS)})")  # fmt: skip
     add("--runs", type=positive, default=1, metavar="N", help="of each; medians (default: 1)")
     add("--quick", action="store_true", help=f"{QUICK_SECONDS} s instead of {SECONDS}")
     add("--tell", action="store_true", help="only make the tables of what was measured last")

@@ -61,6 +61,15 @@ HUGE = Path("/sys/kernel/mm/transparent_hugepage")
 REDIS_PORT = 6379
 
 
+def kdamonds() -> list[int]:
+    """The process ids of those that run."""
+    return [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/comm")
+        if path.read_text().startswith("kdamond.")
+    ]
+
+
 class Watch:
     """What becomes of a process's anonymous memory."""
 
@@ -100,9 +109,7 @@ class Watch:
     def find_kdamond(self) -> bool:
         """Whether a kdamond runs."""
         if self.kdamond is None:
-            found = [path for path in Path("/proc").glob("[0-9]*/comm")
-                     if path.read_text().startswith("kdamond.")]  # fmt: skip
-            self.kdamond = int(found[0].parent.name) if found else None
+            self.kdamond = next(iter(kdamonds()), None)
         return self.kdamond is not None
 
     def _pages(self) -> tuple[np.ndarray, np.ndarray]:

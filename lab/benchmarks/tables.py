@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +23,28 @@ def positive(text: str) -> int:
     if number < 1:
         raise ValueError
     return number
+
+
+class Parser(argparse.ArgumentParser):
+    """The command line of a benchmark."""
+
+    def __init__(self, name: str, text: str | None) -> None:
+        super().__init__(
+            prog=f"lab/bench {name}",
+            description=text,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def add_names(
+        self,
+        option: str,
+        choices: Iterable[str],
+        usual: Iterable[str],
+        words: str = "repeatable",
+    ) -> None:
+        """An option that can be given several times, each with a name."""
+        told = f"{words} (default: {', '.join(usual)})"
+        self.add_argument(option, action="append", metavar="NAME", choices=list(choices), help=told)
 
 
 def verdict(goal: str, met: bool) -> str:

@@ -84,6 +84,7 @@ static void note(struct times *times, uint64_t ns)
 /* Room that needs no memory later, when there is none. */
 static void make_room(struct times *times, unsigned long nr)
 {
+	times->nr = 0;
 	times->room = nr;
 	times->us10 = malloc((nr + 1) * sizeof(*times->us10));
 	if (!times->us10)

@@ -117,7 +117,7 @@ def test_duration_loops(run, tmp_path):
 
 def test_processes_begin_together_and_write_whole_lines(run, tmp_path):
     text = "".join(
-        f"process p{i}\nregion memory {i + 1}M\nphase 50ms\n touch memory 0 {i + 1}M\n"
+        f"process p{i}\nregion memory {i + 1}M\nphase 500ms\n touch memory 0 {i + 1}M\n"
         for i in range(4)
     )
     assert run(text).returncode == 0
