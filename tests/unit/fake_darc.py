@@ -18,6 +18,7 @@ NORMAL = {
     "high": 192 * MB,
     "mid": 128 * MB,
     "low": 50 * MB,
+    "written": "",
     "free": 150 * MB,
     "managed": 2048 * MB,
     "zone_high": 40 * MB,
@@ -33,6 +34,7 @@ NORMAL = {
     "cpu_us": 1_234_000,
 }
 NOTHING = dict.fromkeys(NORMAL, 0) | {"kdamond_pid": -1, "effective_min_age_us": 5_000_000}
+NOTHING |= {"written": ""}
 DMA = NOTHING | dict.fromkeys(("high", "mid", "low", "managed"), 12 * MB)
 DMA |= {"zone_high": 11 * MB, "free": 12 * MB, "state": "idle"}
 FAR = NOTHING | {"high": 96 * MB, "mid": 64 * MB, "low": 50 * MB, "managed": 1024 * MB}
@@ -47,8 +49,6 @@ class FakeDarc(Sysfs):
 
     fail: dict[str, int] = field(default_factory=dict)
     written: list[tuple[str, str]] = field(default_factory=list)
-    own: dict[str, bool] = field(default_factory=dict)
-    """Watermarks that somebody has written."""
 
     def put(self, path: str, text: str) -> None:
         if path in self.fail:
@@ -64,7 +64,7 @@ class FakeDarc(Sysfs):
 
     def _mark(self, file: Path, text: str) -> None:
         zone = file.parent
-        values = {name: int((zone / name).read_text()) for name in NORMAL if name != "state"}
+        values = {name: int((zone / name).read_text()) for name in (*MARKS, "zone_high", "managed")}
         if text == "default":
             values[file.name] = ZONES[zone.name][file.name]
         else:
@@ -72,7 +72,9 @@ class FakeDarc(Sysfs):
         order = [values[name] for name in ("zone_high", "low", "mid", "high")]
         if sorted(set(order)) != order or values["high"] > values["managed"]:
             raise OSError(errno.EINVAL, "Invalid argument")
-        self.own[f"{zone.name}/{file.name}"] = text != "default"
+        own = set((zone / "written").read_text().split()) - {file.name}
+        own |= {file.name} - ({file.name} if text == "default" else set())
+        (zone / "written").write_text("".join(f"{name} " for name in MARKS if name in own) + "\n")
         file.write_text(f"{values[file.name]}\n")
 
     def snapshot(self) -> dict[str, str]:

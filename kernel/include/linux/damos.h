@@ -154,10 +154,12 @@ struct damos_quota {
 	unsigned long esz;
 
 /* private: quota.c's */
+	bool charge_passed;		/* only what filters let through counts */
 	u64 window_start;		/* in ns of ktime_get() */
 	unsigned long charged_sz;	/* in this window */
 	u64 charged_ns;
-	u64 total_charged_sz;		/* of late, for the throughput */
+	u64 tried_sz;			/* in this window, whether it counts or not */
+	u64 total_charged_sz;		/* tried of late, for the throughput */
 	u64 total_charged_ns;
 	unsigned long esz_by_goals;
 	unsigned int min_score;		/* what is below it is for later, */

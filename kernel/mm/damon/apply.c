@@ -21,6 +21,9 @@
 #include "schemes.h"
 #include "targets.h"
 
+/* Memory is chosen by priority so many times at most, see has_left_some(). */
+#define MOST_TURNS	8
+
 /* A scheme is applied. */
 struct round {
 	struct damon_ctx *ctx;
@@ -175,6 +178,7 @@ static void try_range(struct round *round, const struct candidate *c,
 	struct damos_stat *stat = &round->s->stat;
 
 	while (slice.start < range->end) {
+		unsigned long passed = 0;
 		u64 begin;
 
 		slice.end = range->end;
@@ -183,10 +187,11 @@ static void try_range(struct round *round, const struct candidate *c,
 			break;
 		report_before(round, c, &slice);
 		begin = ktime_get_ns();
-		sz_applied += act(round, c->t, &slice, &sz_passed);
+		sz_applied += act(round, c->t, &slice, &passed);
+		sz_passed += passed;
 		damos_quota_charge(quota, c->score,
 				   damon_bytes(round->ctx, slice.end - slice.start),
-				   ktime_get_ns() - begin);
+				   passed, ktime_get_ns() - begin);
 		slice.start = slice.end;
 		cond_resched();
 		if (kthread_should_stop()) {
@@ -346,6 +351,18 @@ static void apply_to_ctx(struct round *round, unsigned long target_idx, unsigned
 	}
 }
 
+/*
+ * Whether to choose again: what came first has left something of the quota.  What was
+ * tried is young now, so that others come first.
+ */
+static bool has_left_some(const struct round *round)
+{
+	const struct damos_quota *quota = &round->s->quota;
+
+	return quota->charge_passed && round->s->action != DAMOS_STAT && !round->stopped &&
+	       quota->min_score_sz != ULONG_MAX && !damos_quota_is_full(quota);
+}
+
 /**
  * damos_apply() - apply a scheme to all that it is for, as far as its quota goes
  * @ctx:	the calling kdamond's
@@ -366,6 +383,7 @@ void damos_apply(struct damon_ctx *ctx, struct damos *s, unsigned int scheme_idx
 	struct damos_quota *quota = &s->quota;
 	unsigned long target_idx = quota->charge_target_from;
 	unsigned long addr = quota->charge_addr_from;
+	unsigned int turns = MOST_TURNS;
 	struct damon_target *t;
 
 	damon_for_each_target(t, ctx)
@@ -375,10 +393,12 @@ void damos_apply(struct damon_ctx *ctx, struct damos *s, unsigned int scheme_idx
 	if (!damos_quota_is_full(quota)) {
 		if (s->action != DAMOS_STAT)
 			cut_at(&round, target_idx, addr);
-		damos_quota_choose(ctx, s);
-		apply_to_ctx(&round, target_idx, addr, true);
-		if (target_idx || addr)
-			apply_to_ctx(&round, target_idx, addr, false);
+		do {
+			damos_quota_choose(ctx, s);
+			apply_to_ctx(&round, target_idx, addr, true);
+			if (target_idx || addr)
+				apply_to_ctx(&round, target_idx, addr, false);
+		} while (--turns && has_left_some(&round));
 		quota->charge_target_from = round.later_target;
 		quota->charge_addr_from = round.later_addr;
 	}

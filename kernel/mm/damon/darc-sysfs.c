@@ -196,6 +196,20 @@ MARK(high, DARC_HIGH);
 MARK(mid, DARC_MID);
 MARK(low, DARC_LOW);
 
+static ssize_t written_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	struct darc_zone *z = darc_to_zone(kobj);
+	struct darc_marks own;
+
+	spin_lock(&z->lock);
+	own = z->own;
+	spin_unlock(&z->lock);
+	return sysfs_emit(buf, "%s%s%s\n", own.high ? "high " : "", own.mid ? "mid " : "",
+			  own.low ? "low " : "");
+}
+
+static struct kobj_attribute written_attr = __ATTR(written, 0400, written_show, NULL);
+
 static ssize_t state_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	static const char * const words[] = {
@@ -265,6 +279,7 @@ static struct attribute *darc_zone_attrs[] = {
 	&high_attr.attr.attr,
 	&mid_attr.attr.attr,
 	&low_attr.attr.attr,
+	&written_attr.attr,
 	&free_attr.attr,
 	&managed_attr.attr,
 	&zone_high_attr.attr,

@@ -14,9 +14,9 @@
 #include "schemes.h"
 
 /* Samples in an aggregation interval, and of these in the minimum age. */
-#define SAMPLES			20
+#define SAMPLES			10
 #define AGGRS_OF_AGE		5
-#define MOST_SAMPLE_US		(50 * USEC_PER_MSEC)
+#define MOST_SAMPLE_US		(100 * USEC_PER_MSEC)
 
 /* Memory is rarely accessed if no more than this part of the samples find it so. */
 #define RARE_SHARE		5
@@ -24,8 +24,9 @@
 /* One region at least for so much memory. */
 #define MOST_REGION_SZ		SZ_32M
 #define LEAST_MIN_REGIONS	10UL
-#define MOST_MIN_REGIONS	500UL
-#define MAX_REGIONS		1000UL
+#define MOST_MIN_REGIONS	250UL
+/* What monitoring costs at most; pages are looked at one by one besides. */
+#define MAX_REGIONS		500UL
 
 /**
  * darc_new_scheme() - make the scheme
@@ -51,6 +52,8 @@ struct damos *darc_new_scheme(bool psi)
 	if (!young)
 		goto out;
 	damos_add_filter(s, young);
+	/* Free memory is the coldest of all, and much is to be looked at in vain. */
+	s->quota.charge_passed = true;
 	if (psi) {
 		goal = damos_new_quota_goal(DAMOS_QUOTA_SOME_MEM_PSI_US, ULONG_MAX);
 		if (!goal)

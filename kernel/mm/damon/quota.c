@@ -7,6 +7,9 @@
  * the throughput of late, and kept by acting on slices: the first one of a window
  * is short, and none is expected to take more than a part of what is left.
  *
+ * Where only bytes count that filters let through, what else was tried costs its
+ * time, but no bytes.  A rest of the bytes that is not worth a slice is left then.
+ *
  * Where not all memory fits, that of the highest priority comes first: of the
  * lowest score that some of is still done, only what the others leave.
  */
@@ -27,6 +30,8 @@
 #define LEAST_SHARE		32
 /* A slice is expected to take this part of the time that is left, and may take ten. */
 #define LEFT_SHARE		10
+/* This part of the bytes is not worth a slice of which perhaps nothing counts. */
+#define REST_SHARE		64
 /* With each window what was measured before counts this part less. */
 #define FORGET_SHARE		8
 
@@ -70,7 +75,7 @@ static unsigned long sz_of_time(const struct damos_quota *quota, u64 ns)
 		sz = damos_muldiv(ns, quota->total_charged_sz, quota->total_charged_ns);
 	/* Should it be slower now than it has been: believe what was seen last. */
 	if (quota->charged_ns)
-		sz = min(sz, damos_muldiv(ns, quota->charged_sz, quota->charged_ns));
+		sz = min(sz, damos_muldiv(ns, quota->tried_sz, quota->charged_ns));
 	return min_t(u64, sz, ULONG_MAX);
 }
 
@@ -120,6 +125,7 @@ static void start_window(const struct damon_ctx *ctx, struct damos *s, u64 now)
 	}
 	quota->charged_sz = 0;
 	quota->charged_ns = 0;
+	quota->tried_sz = 0;
 	quota->min_score = 0;
 	quota->min_score_sz = ULONG_MAX;
 	quota->esz = bound_of(quota);
@@ -232,15 +238,19 @@ unsigned long damos_quota_left(const struct damos_quota *quota, unsigned int sco
  * damos_quota_is_full() - whether nothing more may be done in this window
  * @quota:	the quota
  *
- * So it is when not even a page is left.
+ * So it is when not even a page is left, or what is not worth a slice.
  */
 bool damos_quota_is_full(const struct damos_quota *quota)
 {
+	unsigned long rest = PAGE_SIZE;
+
 	if (!damos_quota_is_set(quota))
 		return false;
 	if (quota->ms && !time_left(quota))
 		return true;
-	return quota->esz < PAGE_SIZE || quota->charged_sz > quota->esz - PAGE_SIZE;
+	if (quota->charge_passed)
+		rest = max(rest, quota->esz / REST_SHARE);
+	return quota->esz < rest || quota->charged_sz > quota->esz - rest;
 }
 
 /**
@@ -268,17 +278,21 @@ unsigned long damos_quota_slice(const struct damos_quota *quota, unsigned int sc
  * damos_quota_charge() - count what was done
  * @quota:	the quota
  * @score:	to memory with which priority
- * @sz:		bytes that were tried
+ * @tried:	bytes that were tried
+ * @passed:	and those of them that filters let through
  * @ns:		time that it took
  */
 void damos_quota_charge(struct damos_quota *quota, unsigned int score,
-			unsigned long sz, u64 ns)
+			unsigned long tried, unsigned long passed, u64 ns)
 {
+	unsigned long sz = quota->charge_passed ? min(passed, tried) : tried;
+
 	if (!damos_quota_is_set(quota))
 		return;
 	quota->charged_sz = size_add(quota->charged_sz, sz);
 	quota->charged_ns += ns;
-	quota->total_charged_sz += sz;
+	quota->tried_sz += tried;
+	quota->total_charged_sz += tried;
 	quota->total_charged_ns += ns;
 	if (score == quota->min_score && quota->min_score_sz != ULONG_MAX)
 		quota->min_score_sz -= min(quota->min_score_sz, sz);
@@ -380,6 +394,7 @@ void damos_commit_quota(struct damos_quota *new, const struct damos_quota *old)
 	new->window_start = old->window_start;
 	new->charged_sz = old->charged_sz;
 	new->charged_ns = old->charged_ns;
+	new->tried_sz = old->tried_sz;
 	new->total_charged_sz = old->total_charged_sz;
 	new->total_charged_ns = old->total_charged_ns;
 	new->charge_target_from = old->charge_target_from;

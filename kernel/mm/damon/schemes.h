@@ -48,7 +48,7 @@ bool damos_quota_is_full(const struct damos_quota *quota);
 unsigned long damos_quota_left(const struct damos_quota *quota, unsigned int score);
 unsigned long damos_quota_slice(const struct damos_quota *quota, unsigned int score);
 void damos_quota_charge(struct damos_quota *quota, unsigned int score,
-			unsigned long sz, u64 ns);
+			unsigned long tried, unsigned long passed, u64 ns);
 unsigned int damos_score(const struct damon_ctx *ctx, const struct damon_region *r,
 			 const struct damos *s);
 bool damos_quota_note_end(struct damos_quota *quota, bool skipped);

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 
@@ -47,6 +46,8 @@ class Zone:
     high: int
     mid: int
     low: int
+    written: tuple[str, ...]
+    """Those of the three that somebody has written; the others are the kernel's."""
     free: int
     managed: int
     zone_high: int
@@ -110,11 +111,13 @@ def load(system: System) -> Darc:
 
 def load_zone(sysfs: Sysfs, name: str) -> Zone:
     """Read a zone's folder; raises SysfsError."""
-    values: dict[str, int | str] = {}
+    values: dict[str, int | str | tuple[str, ...]] = {}
     for item in fields(Zone):
         path = f"zones/{name}/{item.name}"
         if item.name == "state":
             values["state"] = sysfs.read(path)
+        elif item.name == "written":
+            values["written"] = tuple(sysfs.read(path).split())
         elif item.name != "name":
             values[item.name] = _number(sysfs, path)
     return Zone(name=name, **values)  # type: ignore[arg-type]
@@ -281,18 +284,12 @@ def _put_back(sysfs: Sysfs, before: Darc, change: Change) -> None:
 
 
 def _put_marks_back(sysfs: Sysfs, zone: Zone, marks: Mapping[str, int | str]) -> None:
-    now = load_zone(sysfs, zone.name)
-    wrong = {mark: getattr(zone, mark) for mark in marks}
-    if all(getattr(now, mark) == size for mark, size in wrong.items()):
-        return
-    _write_marks(sysfs, zone.name, wrong)
-    # The tree does not tell what somebody wrote from the default: one that reads the same was
-    # most likely the default, and shall follow the zone again.
-    for mark, size in wrong.items():
-        with suppress(SysfsError):
-            sysfs.write(f"zones/{zone.name}/{mark}", DEFAULT)
-            if _number(sysfs, f"zones/{zone.name}/{mark}") != size:
-                sysfs.write(f"zones/{zone.name}/{mark}", size)
+    def own(zone: Zone) -> dict[str, int | str]:
+        return {m: getattr(zone, m) if m in zone.written else DEFAULT for m in marks}
+
+    was = own(zone)
+    if own(load_zone(sysfs, zone.name)) != was:
+        _write_marks(sysfs, zone.name, was)
 
 
 def _explain(error: SysfsError) -> Error:

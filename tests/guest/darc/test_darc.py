@@ -133,14 +133,18 @@ def test_an_order_that_is_not_kept_is_refused(zone: Zone):
     ):
         assert write_once(zone.path / name, value) == EINVAL, (name, value)
         assert zone.marks() == marks
+    assert (zone.path / "written").read_text() == "\n"
     for name, value in (("low", zone_high + PAGE), ("high", managed), ("mid", managed - PAGE)):
         assert write_once(zone.path / name, value) == 0, (name, value)
     assert zone.marks() == Marks(zone_high + PAGE, managed - PAGE, managed)
+    assert (zone.path / "written").read_text() == "high mid low \n"
     # The default one is in order with the others, or is refused as well.
     assert write_once(zone.path / "high", "default") == EINVAL
     assert write_once(zone.path / "mid", "default\n") == 0
     assert write_once(zone.path / "high", "default") == 0
+    assert (zone.path / "written").read_text() == "low \n"
     assert write_once(zone.path / "low", "default") == 0
+    assert (zone.path / "written").read_text() == "\n"
     assert zone.marks() == marks
 
 

@@ -169,6 +169,58 @@ static void windows_go_on_by_priority(struct kunit *test)
 	EXPECT_DONE(test, "150-200 0-50");
 }
 
+/* Where only what passes filters counts, more is tried, and then what is next. */
+static void what_passes_counts(struct kunit *test)
+{
+	struct damon_ctx *ctx = fake_ctx(test);
+	struct damon_target *t = fake_target(test, ctx);
+	struct damos *s = quota_scheme(test, ctx, DAMOS_PAGEOUT, 100);
+
+	s->quota.weight_age = 1;
+	s->quota.charge_passed = true;
+	s->pattern.min_age_region = 1;
+	fake_ops.vain_pages = 200;
+	fake_region(test, t, 0, 200, 0, 1000);
+	fake_region(test, t, 200, 250, 0, 100);
+	fake_region(test, t, 250, 400, 0, 10);
+	damos_end_sample(ctx, true);
+	EXPECT_DONE(test, "0-100 100-200 200-250 250-300");
+	EXPECT_REGIONS(test, t, "0-200:0 200-250:0 250-300:0 300-400:10");
+	KUNIT_EXPECT_EQ(test, 1, s->stat.qt_exceeds);
+	/* The others' count as it was. */
+	pass_ms(s, RESET_MS);
+	s->quota.charge_passed = false;
+	t->regions[0].age = 1000;
+	damos_end_sample(ctx, true);
+	EXPECT_DONE(test, "0-100");
+}
+
+/* Time that went by in vain tells how much can be tried, too. */
+static void time_in_vain(struct kunit *test)
+{
+	struct damon_ctx *ctx = fake_ctx(test);
+	struct damos *s = fake_scheme(test, ctx, DAMOS_PAGEOUT);
+	struct damos_quota *quota = &s->quota;
+	u64 now = NSEC_PER_SEC;
+
+	quota->ms = 10;
+	quota->reset_interval = 1000;
+	quota->charge_passed = true;
+	damos_quota_begin(ctx, s, now);
+	damos_quota_charge(quota, 0, SZ_1M, 0, NSEC_PER_MSEC);
+	KUNIT_EXPECT_EQ(test, 0, quota->charged_sz);
+	KUNIT_EXPECT_GE(test, damos_quota_slice(quota, 0), SZ_512K);
+	damos_quota_charge(quota, 0, 9 * SZ_1M, 0, 9 * NSEC_PER_MSEC);
+	KUNIT_EXPECT_TRUE(test, damos_quota_is_full(quota));
+	damos_quota_begin(ctx, s, now + NSEC_PER_SEC);
+	KUNIT_EXPECT_EQ(test, 10 * SZ_1M, quota->esz);
+	KUNIT_EXPECT_FALSE(test, damos_quota_is_full(quota));
+	/* The rest is not worth it. */
+	damos_quota_charge(quota, 0, SZ_1M, 10 * SZ_1M, 0);
+	damos_quota_charge(quota, 0, 9 * SZ_1M, 9 * SZ_1M - SZ_128K, 0);
+	KUNIT_EXPECT_TRUE(test, damos_quota_is_full(quota));
+}
+
 static void hot_memory_comes_first(struct kunit *test)
 {
 	struct damon_ctx *ctx = fake_ctx(test);
@@ -342,7 +394,7 @@ static void time_is_kept(struct kunit *test, cost_fn cost, unsigned int least_pe
 			u64 ns = (sz >> PAGE_SHIFT) * cost(window, slices++);
 
 			KUNIT_ASSERT_GE(test, sz, PAGE_SIZE);
-			damos_quota_charge(quota, 0, sz, ns);
+			damos_quota_charge(quota, 0, sz, sz, ns);
 			spent += ns;
 		}
 		KUNIT_EXPECT_LE_MSG(test, spent, bound * 11 / 10, "window %u", window);
@@ -648,6 +700,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(windows_are_fair),
 	KUNIT_CASE(cold_memory_comes_first),
 	KUNIT_CASE(windows_go_on_by_priority),
+	KUNIT_CASE(what_passes_counts),
+	KUNIT_CASE(time_in_vain),
 	KUNIT_CASE(hot_memory_comes_first),
 	KUNIT_CASE(priorities_within_filters),
 	KUNIT_CASE(priorities_within_targets),

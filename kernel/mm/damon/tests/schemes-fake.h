@@ -16,6 +16,7 @@
  * @nr_done:		how many there are, of which the first FAKE_MAX_DONE are noted
  * @pages_done:		pages of all of them
  * @ns_per_page:	what doing a page takes
+ * @vain_pages:		so many pages at the front pass no filter
  * @fails:		nothing is done
  */
 struct fake_ops {
@@ -25,6 +26,7 @@ struct fake_ops {
 	unsigned int nr_done;
 	unsigned long pages_done;
 	unsigned long ns_per_page;
+	unsigned long vain_pages;
 	bool fails;
 };
 
