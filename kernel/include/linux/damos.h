@@ -333,6 +333,7 @@ struct damos {
 	unsigned long samples_to_next;	/* sampling intervals until it is due */
 	bool walk_done;
 	bool core_passed;		/* what it is applied to: no other filter is asked */
+	unsigned long sz_seen;		/* bytes of folios that it was tried on: may overflow */
 };
 
 /**

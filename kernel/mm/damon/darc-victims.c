@@ -3,8 +3,10 @@
  * What DARC reclaims: the scheme, and how finely accesses are monitored for it.
  *
  * That memory was accessed rarely is known of regions; for how long, by their age.
- * Within a region pages differ: one that was accessed since it was last looked at
- * stays.  So only what was looked at before can be reclaimed.
+ * This tells where to begin.  Within a region pages differ: one that was accessed
+ * since it was last looked at, which has to be long ago, stays.  So only what was
+ * looked at before can be reclaimed, and whatever is known of regions, nothing is
+ * that was accessed of late.
  */
 
 #include <linux/mm.h>
@@ -27,6 +29,51 @@
 #define MOST_MIN_REGIONS	250UL
 /* What monitoring costs at most; pages are looked at one by one besides. */
 #define MAX_REGIONS		500UL
+
+/* While it is watched, a block is looked at after so many times the minimum age. */
+#define WATCH_AGES		8
+/* So it is when it is warm: the minimum age is doubled so many times. */
+#define MOST_WARM		3
+/* Not even this part of what is there was idle: a warm block. */
+#define WARM_SHARE		4
+
+/* Whatever the pressure, so much may be tried after a window in which there was none. */
+#define LEAST_GOAL_SZ		(1UL << 20)
+
+/**
+ * darc_is_due() - whether to look at the pages of a block
+ * @look:	what is known of it
+ * @now:	the time
+ * @age:	the minimum age, in the same unit
+ * @reclaim:	what has not been accessed is going to be reclaimed
+ *
+ * Before, pages that were not accessed since may have been so of late.  Where most
+ * were accessed, and were so the last time, they are not asked as often.
+ */
+bool darc_is_due(const struct darc_look *look, u32 now, u32 age, bool reclaim)
+{
+	u64 wait = reclaim ? (u64)age << look->warm : (u64)age * WATCH_AGES;
+
+	return !look->at || now - look->at >= wait;
+}
+
+/**
+ * darc_note_look() - note what was found
+ * @look:	what is known of a block
+ * @now:	the time
+ * @seen:	bytes of its pages that were there
+ * @passed:	and of those that had not been accessed since the last look
+ */
+void darc_note_look(struct darc_look *look, u32 now, unsigned long seen,
+		    unsigned long passed)
+{
+	/* The first time, nothing is known of any page. */
+	if (!look->at || passed >= seen / WARM_SHARE)
+		look->warm = 0;
+	else if (look->warm < MOST_WARM)
+		look->warm++;
+	look->at = now ?: 1;
+}
 
 /**
  * darc_new_scheme() - make the scheme
@@ -132,14 +179,13 @@ static void begin(struct damos *s)
  * @s:		the scheme, of the calling kdamond's context
  * @attrs:	of the same
  * @state:	what is done with the zone
- * @min_age_us:	what has been rarely accessed for so long may be reclaimed
  * @psi_us:	pressure that is all right; 0: any
  *
  * While a zone is watched, its memory is only looked at, so that it is known later
  * which pages were accessed since.  That goes by addresses, and leaves ages alone.
  */
 void darc_aim(struct damos *s, const struct damon_attrs *attrs, enum darc_state state,
-	      unsigned long min_age_us, unsigned long psi_us)
+	      unsigned long psi_us)
 {
 	bool reclaim = state == DARC_RECLAIMING;
 	bool proportional = false;
@@ -153,13 +199,13 @@ void darc_aim(struct damos *s, const struct damon_attrs *attrs, enum darc_state 
 		begin(s);
 	s->pattern.min_sz_region = PAGE_SIZE;
 	s->pattern.max_nr_accesses = damon_max_nr_accesses(attrs) / RARE_SHARE;
-	s->pattern.min_age_region = reclaim ? min_age_us / max(attrs->aggr_interval, 1UL) : 0;
 	s->action = reclaim ? DAMOS_PAGEOUT : DAMOS_STAT;
 	s->quota.weight_nr_accesses = reclaim;
 	s->quota.weight_age = reclaim;
 	/* All that is allowed in the first window, by proportion from then on. */
 	damos_for_each_quota_goal(goal, &s->quota)
 		proportional |= psi_us && goal->last_psi_total;
+	s->quota.esz_by_goals = max(s->quota.esz_by_goals, LEAST_GOAL_SZ);
 	s->quota.goal_tuner = proportional ? DAMOS_QUOTA_GOAL_TUNER_CONSIST :
 					     DAMOS_QUOTA_GOAL_TUNER_TEMPORAL;
 }

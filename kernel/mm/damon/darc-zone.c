@@ -20,6 +20,7 @@
 #include <linux/vmstat.h>
 
 #include "darc.h"
+#include "ops-common.h"
 #include "schemes.h"
 
 #define CREATE_TRACE_POINTS
@@ -31,10 +32,7 @@
  */
 #define BLOCK_SZ	SZ_2M
 
-/* While it is watched, a block is looked at after so many times the minimum age. */
-#define WATCH_AGES	8
-
-/* Go on monitoring for so long below the low watermark. */
+/* Be ready to go on for so long below the low watermark. */
 #define LINGER		(2 * HZ)
 
 /**
@@ -200,30 +198,37 @@ static bool sample(struct damon_ctx *ctx, struct damon_target *t,
 		   struct damon_probes *done, struct damon_probes *next)
 {
 	struct darc_zone *z = ctx->owner;
+	enum darc_state state = darc_look(z);
 
-	darc_aim(z->scheme, &ctx->attrs, darc_look(z), min_age_us(z), z->params.psi_us);
+	darc_aim(z->scheme, &ctx->attrs, state, z->params.psi_us);
 	count_cpu(z);
-	return z->pa.sample(ctx, t, done, next);
+	if (state != DARC_YIELDING)
+		return z->pa.sample(ctx, t, done, next);
+	/* Who needs memory at once needs the CPU, too. */
+	damon_set_states(done, DAMON_PROBE_UNKNOWN);
+	damon_set_states(next, DAMON_PROBE_UNKNOWN);
+	return true;
 }
 
 /*
- * Whether it is time to look at the pages of a block, which is noted.  One that was
- * not accessed since the last time has not been for the minimum age then, whatever
- * the age of a region is a mean of.
+ * What is known of a block; NULL for one that memory was added for just now, and for
+ * what is left of one that was cut by the quota: that belongs to the same look.
  */
-static bool is_due(struct darc_zone *z, unsigned long addr, bool reclaim)
+static struct darc_look *find_look(const struct darc_zone *z, unsigned long addr)
 {
 	unsigned long idx = addr / BLOCK_SZ - z->looks.first;
-	u32 now = jiffies, age;
 
-	/* What is left of one that was cut by the quota belongs to the same look. */
 	if (idx >= z->looks.nr || (addr == z->looks.next && addr % BLOCK_SZ))
-		return true;
-	age = msecs_to_jiffies(min_age_us(z) / USEC_PER_MSEC);
-	if (z->looks.at[idx] && now - z->looks.at[idx] < (reclaim ? age : age * WATCH_AGES))
-		return false;
-	z->looks.at[idx] = now ?: 1;
-	return true;
+		return NULL;
+	return &z->looks.of[idx];
+}
+
+static bool is_due(const struct darc_zone *z, unsigned long addr, bool reclaim)
+{
+	const struct darc_look *look = find_look(z, addr);
+	u32 age = msecs_to_jiffies(min_age_us(z) / USEC_PER_MSEC);
+
+	return !look || darc_is_due(look, jiffies, age, reclaim);
 }
 
 static bool has_to_end(struct darc_zone *z, bool reclaim)
@@ -238,9 +243,13 @@ static unsigned long apply_to_block(struct damon_ctx *ctx, struct damon_target *
 				    unsigned long *sz_passed)
 {
 	struct darc_zone *z = ctx->owner;
-	unsigned long done, passed = 0;
+	struct darc_look *look = find_look(z, block->start);
+	unsigned long done, passed = 0, seen = s->sz_seen;
+	u32 now = jiffies;
 
 	done = z->pa.apply_scheme(ctx, t, block, s, &passed);
+	if (look)
+		darc_note_look(look, now, s->sz_seen - seen, passed);
 	z->looks.next = block->end;
 	if (s->action != DAMOS_PAGEOUT)
 		return 0;
@@ -320,15 +329,15 @@ static int renew_looks(struct darc_zone *z)
 	unsigned long end = PFN_PHYS(zone_end_pfn(z->zone));
 	unsigned long first = PFN_PHYS(z->zone->zone_start_pfn) / BLOCK_SZ;
 	unsigned long nr = DIV_ROUND_UP(end, BLOCK_SZ) - first;
-	u32 *at;
+	struct darc_look *of;
 
 	if (first == z->looks.first && nr == z->looks.nr)
 		return 0;
-	at = kvcalloc(nr, sizeof(*at), GFP_KERNEL);
-	if (!at)
+	of = kvcalloc(nr, sizeof(*of), GFP_KERNEL);
+	if (!of)
 		return -ENOMEM;
-	kvfree(z->looks.at);
-	z->looks = (struct darc_looks){ .at = at, .nr = nr, .first = first };
+	kvfree(z->looks.of);
+	z->looks = (struct darc_looks){ .of = of, .nr = nr, .first = first };
 	return 0;
 }
 
@@ -428,7 +437,7 @@ void darc_free_ctx(struct darc_zone *z)
 	if (z->ctx)
 		damon_destroy_ctx(z->ctx);
 	z->ctx = NULL;
-	kvfree(z->looks.at);
+	kvfree(z->looks.of);
 	z->looks = (struct darc_looks){};
 }
 

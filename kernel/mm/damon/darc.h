@@ -117,17 +117,31 @@ void darc_set_attrs(struct damon_attrs *attrs, unsigned long min_age_us,
 void darc_set_quota(struct damos *s, const struct darc_params *params);
 void darc_aim_at_nothing(struct damos *s);
 void darc_aim(struct damos *s, const struct damon_attrs *attrs, enum darc_state state,
-	      unsigned long min_age_us, unsigned long psi_us);
+	      unsigned long psi_us);
 
 /**
- * struct darc_looks - when the pages of each block of a zone were looked at
- * @at:		in jiffies, as far as they fit; 0: not yet
+ * struct darc_look - what is known of the pages of a block
+ * @at:		when they were looked at, in jiffies, as far as they fit; 0: not yet
+ * @warm:	how often in a row nearly all of them had been accessed
+ */
+struct darc_look {
+	u32 at;
+	u8 warm;
+};
+
+bool darc_is_due(const struct darc_look *look, u32 now, u32 age, bool reclaim);
+void darc_note_look(struct darc_look *look, u32 now, unsigned long seen,
+		    unsigned long passed);
+
+/**
+ * struct darc_looks - the same of all blocks of a zone
+ * @of:		what is known
  * @nr:		how many blocks there are
  * @first:	which is the first one, counted from address 0
  * @next:	where the last look has ended
  */
 struct darc_looks {
-	u32 *at;
+	struct darc_look *of;
 	unsigned long nr;
 	unsigned long first;
 	unsigned long next;

@@ -55,6 +55,16 @@ static unsigned long act(struct damos *s, struct damon_batch *batch, struct foli
 	return done ? folio_size(folio) : 0;
 }
 
+static unsigned long try(struct damos *s, struct damon_batch *batch, struct folio *folio,
+			 unsigned long *sz_passed)
+{
+	s->sz_seen += folio_size(folio);
+	if (!damos_folio_passes(s, folio))
+		return 0;
+	*sz_passed += folio_size(folio);
+	return act(s, batch, folio);
+}
+
 static unsigned long after(unsigned long pfn)
 {
 	/* Where there is no memory, there is none of a whole block. */
@@ -80,11 +90,8 @@ static unsigned long walk(struct damos *s, unsigned long start, unsigned long en
 			pfn = folio_pfn(folio);
 			middle = pfn + folio_nr_pages(folio) / 2;
 			pfn += folio_nr_pages(folio);
-			if (middle >= start && middle < end &&
-			    damos_folio_passes(s, folio)) {
-				*sz_passed += folio_size(folio);
-				done += act(s, &batch, folio);
-			}
+			if (middle >= start && middle < end)
+				done += try(s, &batch, folio, sz_passed);
 			folio_put(folio);
 		}
 		if (damon_batch_is_full(&batch))

@@ -372,7 +372,7 @@ static struct damos *victims(struct kunit *test, struct damon_ctx *ctx, unsigned
 static void expect_first(struct kunit *test, struct damos *s, struct damon_ctx *ctx,
 			 enum darc_state state, const char *wanted, int line)
 {
-	darc_aim(s, &ctx->attrs, state, 5 * USEC_PER_SEC, 0);
+	darc_aim(s, &ctx->attrs, state, 0);
 	damos_apply(ctx, s, 0, NULL, true);
 	fake_expect_done(test, wanted, line);
 	/* Another window */
@@ -393,15 +393,23 @@ static void oldest_of_rarest_first(struct kunit *test)
 	fake_region(test, t, 2, 3, 10, 1000);	/* hot: never */
 	fake_region(test, t, 3, 4, 0, 500);
 	fake_region(test, t, 4, 5, 1, 10);
-	fake_region(test, t, 5, 6, 0, 4);	/* too young: never */
+	fake_region(test, t, 5, 6, 0, 0);
 	fake_region(test, t, 6, 7, 0, 50);
 	fake_region(test, t, 7, 8, 3, 50);	/* accessed too often */
 	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "3-4");
 	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "6-7");
 	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "1-2");
+	/* Their ages have begun anew: now they are like this one. */
+	EXPECT_REGIONS(test, t, "0-1:500 1-2:0 2-3:1000 3-4:0 4-5:10 5-6:0 6-7:0 7-8:50");
+	t->regions[1].nr_accesses = 10;
+	t->regions[3].nr_accesses = 10;
+	t->regions[6].nr_accesses = 10;
+	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "5-6");
+	t->regions[5].nr_accesses = 10;
 	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "4-5");
+	t->regions[4].nr_accesses = 10;
 	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "0-1");
-	/* Their ages have begun anew. */
+	t->regions[0].nr_accesses = 10;
 	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "");
 }
 
@@ -458,32 +466,50 @@ static void stop_and_go(struct kunit *test)
 	struct damos *s = victims(test, ctx, 100 * PAGE_SIZE);
 
 	fake_region(test, t, 0, 10, 0, 50);
-	fake_region(test, t, 10, 20, 0, 4);
-	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, 5 * USEC_PER_SEC, 0);
+	fake_region(test, t, 10, 20, 3, 4);
+	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, 0);
 	damos_apply(ctx, s, 0, NULL, true);
 	EXPECT_DONE(test, "0-10");
 	darc_aim_at_nothing(s);
-	t->regions[1].age = 5;
+	t->regions[0].nr_accesses = 3;
+	t->regions[1].nr_accesses = 0;
 	damos_apply(ctx, s, 0, NULL, true);
 	EXPECT_DONE(test, "");
-	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, 5 * USEC_PER_SEC, 0);
+	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, 0);
 	damos_apply(ctx, s, 0, NULL, true);
 	EXPECT_DONE(test, "10-20");
 	/* And what was used of the quota is used. */
 	KUNIT_EXPECT_EQ(test, 80 * PAGE_SIZE, damos_quota_left(&s->quota, DAMOS_MAX_SCORE));
 }
 
-static void care_waits_longer(struct kunit *test)
+/* Not before the minimum age is over; what is in use is not asked as often. */
+static void blocks_are_looked_at(struct kunit *test)
 {
-	struct damon_ctx *ctx = fake_ctx(test);
-	struct damon_target *t = fake_target(test, ctx);
-	struct damos *s = victims(test, ctx, 0);
+	const u32 start = -100, age = 50;	/* its numbers do overflow */
+	struct darc_look look = {};
+	unsigned int i;
 
-	fake_region(test, t, 0, 1, 0, 9);
-	fake_region(test, t, 1, 2, 0, 10);
-	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, 5 * USEC_PER_SEC << 1, 0);
-	damos_apply(ctx, s, 0, NULL, true);
-	EXPECT_DONE(test, "1-2");
+	KUNIT_EXPECT_TRUE(test, darc_is_due(&look, start, age, true));
+	darc_note_look(&look, start, SZ_2M, 0);
+	for (i = 0; i < 3; i++) {
+		u32 wait = age << i;
+
+		KUNIT_EXPECT_FALSE(test, darc_is_due(&look, look.at + wait - 1, age, true));
+		KUNIT_EXPECT_TRUE(test, darc_is_due(&look, look.at + wait, age, true));
+		darc_note_look(&look, look.at + wait, SZ_2M, SZ_512K - 1);
+	}
+	/* That is the most. */
+	darc_note_look(&look, look.at + 1000, SZ_2M, 0);
+	KUNIT_EXPECT_FALSE(test, darc_is_due(&look, look.at + 8 * age - 1, age, true));
+	KUNIT_EXPECT_TRUE(test, darc_is_due(&look, look.at + 8 * age, age, true));
+	darc_note_look(&look, look.at + 1000, SZ_2M, SZ_512K);
+	KUNIT_EXPECT_TRUE(test, darc_is_due(&look, look.at + age, age, true));
+	/* Only watched, and free memory. */
+	KUNIT_EXPECT_FALSE(test, darc_is_due(&look, look.at + 8 * age - 1, age, false));
+	KUNIT_EXPECT_TRUE(test, darc_is_due(&look, look.at + 8 * age, age, false));
+	darc_note_look(&look, 0, 0, 0);
+	KUNIT_EXPECT_FALSE(test, darc_is_due(&look, age, age, true));
+	KUNIT_EXPECT_TRUE(test, darc_is_due(&look, age + 1, age, true));
 }
 
 static void pressure_bounds(struct kunit *test)
@@ -500,14 +526,17 @@ static void pressure_bounds(struct kunit *test)
 	darc_set_quota(s, &params);
 	KUNIT_EXPECT_EQ(test, 10000, goal->target_value);
 	/* All that is allowed at first, by proportion when a window has begun. */
-	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, USEC_PER_SEC, params.psi_us);
+	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, params.psi_us);
 	KUNIT_EXPECT_EQ(test, DAMOS_QUOTA_GOAL_TUNER_TEMPORAL, s->quota.goal_tuner);
 	goal->last_psi_total = 1;
-	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, USEC_PER_SEC, params.psi_us);
+	s->quota.esz_by_goals = PAGE_SIZE;
+	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, params.psi_us);
 	KUNIT_EXPECT_EQ(test, DAMOS_QUOTA_GOAL_TUNER_CONSIST, s->quota.goal_tuner);
+	/* From where on it grows again. */
+	KUNIT_EXPECT_EQ(test, SZ_1M, s->quota.esz_by_goals);
 	/* What was while it had nothing to do does not count. */
-	darc_aim(s, &ctx->attrs, DARC_YIELDING, USEC_PER_SEC, params.psi_us);
-	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, USEC_PER_SEC, params.psi_us);
+	darc_aim(s, &ctx->attrs, DARC_YIELDING, params.psi_us);
+	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, params.psi_us);
 	KUNIT_EXPECT_EQ(test, 0, goal->last_psi_total);
 	KUNIT_EXPECT_EQ(test, DAMOS_QUOTA_GOAL_TUNER_TEMPORAL, s->quota.goal_tuner);
 	goal->last_psi_total = 1;
@@ -515,7 +544,7 @@ static void pressure_bounds(struct kunit *test)
 	params.psi_us = 0;
 	darc_set_quota(s, &params);
 	KUNIT_EXPECT_EQ(test, ULONG_MAX, goal->target_value);
-	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, USEC_PER_SEC, params.psi_us);
+	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, params.psi_us);
 	KUNIT_EXPECT_EQ(test, DAMOS_QUOTA_GOAL_TUNER_TEMPORAL, s->quota.goal_tuner);
 }
 
@@ -537,7 +566,7 @@ static struct kunit_case darc_cases[] = {
 	KUNIT_CASE(only_when_told),
 	KUNIT_CASE(watching_looks),
 	KUNIT_CASE(stop_and_go),
-	KUNIT_CASE(care_waits_longer),
+	KUNIT_CASE(blocks_are_looked_at),
 	KUNIT_CASE(pressure_bounds),
 	{}
 };
