@@ -38,7 +38,7 @@
 #define WARM_SHARE		4
 
 /* Whatever the pressure, so much may be tried after a window in which there was none. */
-#define LEAST_GOAL_SZ		(1UL << 20)
+#define LEAST_GOAL_SZ		SZ_1M
 
 /**
  * darc_is_due() - whether to look at the pages of a block
@@ -205,7 +205,8 @@ void darc_aim(struct damos *s, const struct damon_attrs *attrs, enum darc_state 
 	/* All that is allowed in the first window, by proportion from then on. */
 	damos_for_each_quota_goal(goal, &s->quota)
 		proportional |= psi_us && goal->last_psi_total;
-	s->quota.esz_by_goals = max(s->quota.esz_by_goals, LEAST_GOAL_SZ);
+	s->quota.esz_by_goals = max_t(unsigned long, s->quota.esz_by_goals,
+				      LEAST_GOAL_SZ);
 	s->quota.goal_tuner = proportional ? DAMOS_QUOTA_GOAL_TUNER_CONSIST :
 					     DAMOS_QUOTA_GOAL_TUNER_TEMPORAL;
 }
