@@ -13,15 +13,13 @@ KERNEL ?= debian
 CMD ?= perf damon status
 GUESTS := guest-commands guest-errors guest-schemes guest-truth
 # What is tested on the kernel built from kernel/, whatever KERNEL is.
-OURS := ours-commands ours-kernel ours-schemes ours-selftests ours-truth
-# New: they have not passed often enough to be a part of make test.
-NEW := ours-darc
+OURS := ours-commands ours-darc ours-kernel ours-schemes ours-selftests ours-truth
 # And with KASAN, lockdep and fault injection: those marked stress; with DEBUG_TESTS= all, for an hour.
 DEBUG := debug-darc debug-kernel
 DEBUG_TESTS ?= -m stress
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
 
-.PHONY: help setup demo test test-unit test-guest $(GUESTS) $(OURS) $(NEW) $(DEBUG) lint guest bench man install uninstall
+.PHONY: help setup demo test test-unit test-guest $(GUESTS) $(OURS) $(DEBUG) lint guest bench man install uninstall
 .PHONY: clean kernel kunit check-kernel patches test-patches
 
 help:
@@ -65,7 +63,7 @@ $(GUESTS): guest-%:
 	lab/guest --kernel $(KERNEL) --memory 3G --timeout 45m -- \
 		env REDIS="$$(lab/package redis-server redis-tools)" $(PYTEST_IN_GUEST) tests/guest/$*
 
-$(OURS) $(NEW): ours-%:
+$(OURS): ours-%:
 	lab/guest --kernel ours --nodes 2 --memory 3G --timeout 45m -- \
 		env REDIS="$$(lab/package redis-server redis-tools)" $(PYTEST_IN_GUEST) tests/guest/$*
 

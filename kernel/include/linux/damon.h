@@ -112,7 +112,8 @@ struct damon_probe {
 /* What became of a probe. */
 enum damon_probe_state {
 	DAMON_PROBE_UNKNOWN,
-	DAMON_PROBE_READY,	/* for operations' own use */
+	DAMON_PROBE_READY,	/* these two for operations' own use */
+	DAMON_PROBE_READY_YOUNG,	/* it was accessed before, too */
 	DAMON_PROBE_IDLE,
 	DAMON_PROBE_ACCESSED,
 };

@@ -13,6 +13,7 @@
 
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
+#include <linux/page_idle.h>
 #include <linux/pageblock-flags.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
@@ -31,6 +32,7 @@
  * pages were looked at; no huge page is on an edge.
  */
 #define BLOCK_SZ	SZ_2M
+#define PAGES_OF_BLOCK	(BLOCK_SZ / PAGE_SIZE)
 
 /* Be ready to go on for so long below the low watermark. */
 #define LINGER		(2 * HZ)
@@ -194,20 +196,61 @@ static unsigned long min_age_us(const struct darc_zone *z)
 	return z->params.min_age_us << READ_ONCE(z->care);
 }
 
+/*
+ * A probe has its page look as if nobody had accessed it: it had better not be
+ * reclaimed if somebody has.
+ */
+static void note_probes(struct darc_zone *z, const struct damon_probes *probes)
+{
+	unsigned long first = z->looks.first * PAGES_OF_BLOCK;
+	unsigned int i;
+
+	for (i = 0; i < probes->nr; i++) {
+		unsigned long nr = PHYS_PFN(probes->probe[i].addr) - first;
+
+		if (probes->probe[i].state != DAMON_PROBE_READY &&
+		    nr < z->looks.nr * PAGES_OF_BLOCK)
+			__set_bit(nr, z->looks.probed);
+	}
+}
+
+/* What probes have hidden, in a block or a part of it, gets visible again. */
+static void forget_probes(struct darc_zone *z, const struct damon_addr_range *block)
+{
+	unsigned long first = z->looks.first * PAGES_OF_BLOCK;
+	unsigned long at = PHYS_PFN(block->start) - first, end = PHYS_PFN(block->end) - first;
+
+	if (end > z->looks.nr * PAGES_OF_BLOCK)
+		return;
+	for_each_set_bit_from(at, z->looks.probed, end) {
+		struct folio *folio = damon_get_folio(first + at);
+
+		__clear_bit(at, z->looks.probed);
+		if (!folio)
+			continue;
+		folio_clear_idle(folio);
+		folio_put(folio);
+	}
+}
+
 static bool sample(struct damon_ctx *ctx, struct damon_target *t,
 		   struct damon_probes *done, struct damon_probes *next)
 {
 	struct darc_zone *z = ctx->owner;
 	enum darc_state state = darc_look(z);
+	bool is_there = true;
 
 	darc_aim(z->scheme, &ctx->attrs, state, z->params.psi_us);
 	count_cpu(z);
-	if (state != DARC_YIELDING)
-		return z->pa.sample(ctx, t, done, next);
-	/* Who needs memory at once needs the CPU, too. */
-	damon_set_states(done, DAMON_PROBE_UNKNOWN);
-	damon_set_states(next, DAMON_PROBE_UNKNOWN);
-	return true;
+	if (state != DARC_YIELDING) {
+		is_there = z->pa.sample(ctx, t, done, next);
+		note_probes(z, next);
+	} else {
+		/* Who needs memory at once needs the CPU, too. */
+		damon_set_states(done, DAMON_PROBE_UNKNOWN);
+		damon_set_states(next, DAMON_PROBE_UNKNOWN);
+	}
+	return is_there;
 }
 
 /*
@@ -247,6 +290,7 @@ static unsigned long apply_to_block(struct damon_ctx *ctx, struct damon_target *
 	unsigned long done, passed = 0, seen = s->sz_seen;
 	u32 now = jiffies;
 
+	forget_probes(z, block);
 	done = z->pa.apply_scheme(ctx, t, block, s, &passed);
 	if (look)
 		darc_note_look(look, now, s->sz_seen - seen, passed);
@@ -324,20 +368,34 @@ static unsigned int find_ranges(const struct zone *zone, struct damon_addr_range
 	return nr;
 }
 
+static void free_looks(struct darc_zone *z)
+{
+	kvfree(z->looks.of);
+	kvfree(z->looks.probed);
+	z->looks = (struct darc_looks){};
+}
+
 static int renew_looks(struct darc_zone *z)
 {
 	unsigned long end = PFN_PHYS(zone_end_pfn(z->zone));
 	unsigned long first = PFN_PHYS(z->zone->zone_start_pfn) / BLOCK_SZ;
 	unsigned long nr = DIV_ROUND_UP(end, BLOCK_SZ) - first;
+	unsigned long *probed;
 	struct darc_look *of;
 
 	if (first == z->looks.first && nr == z->looks.nr)
 		return 0;
 	of = kvcalloc(nr, sizeof(*of), GFP_KERNEL);
-	if (!of)
+	probed = kvcalloc(BITS_TO_LONGS(nr * PAGES_OF_BLOCK), sizeof(*probed), GFP_KERNEL);
+	if (!of || !probed) {
+		kvfree(of);
+		kvfree(probed);
 		return -ENOMEM;
-	kvfree(z->looks.of);
-	z->looks = (struct darc_looks){ .of = of, .nr = nr, .first = first };
+	}
+	free_looks(z);
+	z->looks = (struct darc_looks){
+		.of = of, .probed = probed, .nr = nr, .first = first,
+	};
 	return 0;
 }
 
@@ -437,8 +495,7 @@ void darc_free_ctx(struct darc_zone *z)
 	if (z->ctx)
 		damon_destroy_ctx(z->ctx);
 	z->ctx = NULL;
-	kvfree(z->looks.of);
-	z->looks = (struct darc_looks){};
+	free_looks(z);
 }
 
 /**

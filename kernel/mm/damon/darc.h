@@ -136,12 +136,14 @@ void darc_note_look(struct darc_look *look, u32 now, unsigned long seen,
 /**
  * struct darc_looks - the same of all blocks of a zone
  * @of:		what is known
+ * @probed:	for each page whether a probe has hidden that it was accessed since
  * @nr:		how many blocks there are
  * @first:	which is the first one, counted from address 0
  * @next:	where the last look has ended
  */
 struct darc_looks {
 	struct darc_look *of;
+	unsigned long *probed;
 	unsigned long nr;
 	unsigned long first;
 	unsigned long next;

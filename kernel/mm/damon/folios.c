@@ -122,19 +122,22 @@ bool damon_folio_young(struct folio *folio, bool *young)
 /**
  * damon_folio_mkold() - make ready to see an access of a folio
  * @folio:	the folio, with a reference, not locked
+ * @was_young:	whether it had been accessed since the last time
  *
  * Return: false where some of its accessed bits may still be there, for lack of
  * a lock that somebody else holds.  Takes locks of page tables; sleeps.
  */
-bool damon_folio_mkold(struct folio *folio)
+bool damon_folio_mkold(struct folio *folio, bool *was_young)
 {
 	bool young = false, done;
 
+	*was_young = !folio_test_idle(folio);
 	/* Set first: an access seen by somebody else from now on is not lost. */
 	folio_set_idle(folio);
 	/* Old accessed bits that are still there would pass for new ones. */
 	done = walk_mappings(folio, &young, mkold_one);
 	if (young)
 		folio_set_young(folio);
+	*was_young |= young;
 	return done;
 }

@@ -22,6 +22,6 @@ void damon_vma_sample(struct vm_area_struct *vma, unsigned long addr,
 /* folios.c */
 struct folio *damon_get_folio(unsigned long pfn);
 bool damon_folio_young(struct folio *folio, bool *young);
-bool damon_folio_mkold(struct folio *folio);
+bool damon_folio_mkold(struct folio *folio, bool *was_young);
 
 #endif /* _MM_DAMON_OPS_COMMON_H */

@@ -19,7 +19,7 @@ static void look(const struct damon_ctx *ctx, struct damon_probe *probe)
 	struct folio *folio;
 	bool young;
 
-	if (probe->state != DAMON_PROBE_READY) {
+	if (probe->state != DAMON_PROBE_READY && probe->state != DAMON_PROBE_READY_YOUNG) {
 		probe->state = DAMON_PROBE_UNKNOWN;
 		return;
 	}
@@ -37,12 +37,15 @@ static void look(const struct damon_ctx *ctx, struct damon_probe *probe)
 static void make_ready(const struct damon_ctx *ctx, struct damon_probe *probe)
 {
 	struct folio *folio = get_folio(ctx, probe->addr);
+	bool was_young;
 
 	probe->state = DAMON_PROBE_READY;
 	if (!folio)
 		return;
-	if (!damon_folio_mkold(folio))
+	if (!damon_folio_mkold(folio, &was_young))
 		probe->state = DAMON_PROBE_UNKNOWN;
+	else if (was_young)
+		probe->state = DAMON_PROBE_READY_YOUNG;
 	folio_put(folio);
 }
 

@@ -31,9 +31,11 @@ static bool is_young(struct folio *folio)
 
 	if (!damon_folio_young(folio, &young))
 		return true;
-	if (young)
-		damon_folio_mkold(folio);
-	return young;
+	if (young) {
+		damon_folio_mkold(folio, &young);
+		return true;
+	}
+	return false;
 }
 
 static bool is_of_type(const struct damos_filter *f, struct folio *folio)

@@ -47,6 +47,12 @@ def more(zone: Zone, before: list[int]) -> list[int]:
     return [now - then for now, then in zip(counts(zone), before, strict=True)]
 
 
+def brought_back() -> int:
+    """Pages read from swap space, since the system has started."""
+    words = Path("/proc/vmstat").read_text().split()
+    return int(words[words.index("pswpin") + 1])
+
+
 def is_served(zone: Zone) -> bool:
     """Whether it is monitored; the threads that there are have to be just DARC's."""
     pid = zone.number("kdamond_pid")
@@ -387,7 +393,7 @@ def test_reclaims_what_is_cold(zone: Zone, new, swap):
     cold_memory, hot_memory = cold.hold(96 * MB), hot.hold(16 * MB)
     hot.begin(f"keep_reading({hot_memory.start}, {len(hot_memory)})")
     before, started = counts(zone), zone.number("reclaimed")
-    marks = around(zone, below=-24 * MB, gap=24 * MB)
+    marks = around(zone, below=-24 * MB, gap=32 * MB)
     zone.set_marks(marks)
     put(ENABLED, ON)
     wait_until(lambda: more(zone, before) == [1, 1, 0], "it has freed enough")
@@ -401,6 +407,21 @@ def test_reclaims_what_is_cold(zone: Zone, new, swap):
     assert cold.swapped(cold_memory) >= 24 * MB
     assert hot.swapped(hot_memory) <= len(hot_memory) // 8
     cold.do(f"read({cold_memory.start}, {len(cold_memory)})")
+
+
+def test_what_is_in_use_stays(zone: Zone, new, swap):
+    """Also what sampling has just had a look at."""
+    eager()
+    process = new(zone.nid)
+    memory = process.hold(128 * MB)
+    process.begin(f"keep_reading({memory.start}, {len(memory)})")
+    zone.set_marks(around(zone, below=-24 * MB, gap=32 * MB))
+    tried, before = zone.number("tried"), brought_back()
+    put(ENABLED, ON)
+    # Free memory is tried as well, and more often than what is in use.
+    whole = zone.number("managed")
+    wait_until(lambda: zone.number("tried") - tried > 4 * whole, "all was tried several times")
+    assert brought_back() - before < 20
 
 
 def test_what_comes_back_is_counted_and_makes_it_careful(zone: Zone, new, swap):
@@ -438,7 +459,7 @@ def test_without_swap_space(zone: Zone, new):
     eager()
     process = new(zone.nid)
     memory = process.hold(64 * MB)
-    zone.set_marks(around(zone, below=-24 * MB, gap=24 * MB))
+    zone.set_marks(around(zone, below=-24 * MB, gap=32 * MB))
     put(ENABLED, ON)
     wait_until(lambda: zone.number("effective_min_age_us") > 500000, "it is tried more rarely")
     assert zone.state() == "reclaiming"
@@ -452,7 +473,7 @@ def test_locked_memory(zone: Zone, new, swap):
     memory = process.hold(64 * MB)
     process.do(f"lock({memory.start}, {len(memory)})")
     tried = zone.number("tried")
-    zone.set_marks(around(zone, below=-24 * MB, gap=24 * MB))
+    zone.set_marks(around(zone, below=-24 * MB, gap=32 * MB))
     put(ENABLED, ON)
     whole = zone.number("managed")
     wait_until(lambda: zone.number("tried") - tried > 3 * whole, "all was tried more than once")
@@ -462,7 +483,7 @@ def test_locked_memory(zone: Zone, new, swap):
 def test_clean_pages_of_files_without_swap_space(zone: Zone, cached: int):
     eager()
     before = zone.number("reclaimed")
-    zone.set_marks(around(zone, below=-24 * MB, gap=24 * MB))
+    zone.set_marks(around(zone, below=-24 * MB, gap=32 * MB))
     put(ENABLED, ON)
     wait_until(lambda: zone.number("reclaimed") - before > 40 * MB, "it has reclaimed")
 
@@ -503,7 +524,7 @@ def test_a_higher_age_takes_effect_at_once(zone: Zone, new, swap):
 
 
 def test_enabling_twice_changes_nothing(zone: Zone):
-    zone.set_marks(around(zone, below=-24 * MB, gap=24 * MB))
+    zone.set_marks(around(zone, below=-24 * MB, gap=32 * MB))
     before = counts(zone)
     for word in (ON, "1", "on", "y"):
         put(ENABLED, word)
@@ -539,7 +560,7 @@ def test_disabling_while_it_reclaims(zone: Zone, new, swap):
 
 
 def test_comes_and_goes_many_times(zone: Zone):
-    zone.set_marks(around(zone, below=-24 * MB, gap=24 * MB))
+    zone.set_marks(around(zone, below=-24 * MB, gap=32 * MB))
     for _ in range(50):
         put(ENABLED, ON)
         put(ENABLED, OFF)
@@ -573,7 +594,7 @@ def test_events(zone: Zone, new, swap):
     put(tracing / "events/darc/enable", 1)
     try:
         before, reclaimed = counts(zone), zone.number("reclaimed")
-        marks = around(zone, below=-24 * MB, gap=24 * MB)
+        marks = around(zone, below=-24 * MB, gap=32 * MB)
         zone.set_marks(marks)
         put(ENABLED, ON)
         wait_until(lambda: more(zone, before)[1] == 1, "it has stopped")

@@ -38,7 +38,7 @@ def test_without_memory_it_is_not_enabled():
 
 @injected
 def test_other_files_need_no_memory(zone: Zone):
-    zone.set_marks(around(zone, below=-24 * MB, gap=24 * MB))
+    zone.set_marks(around(zone, below=-24 * MB, gap=32 * MB))
     put(ENABLED, "Y")
     wait_until(lambda: kdamonds(), "it is monitored")
     for path in [each for each in params() if each != ENABLED] + [zone.path / "mid"]:
@@ -51,7 +51,7 @@ def test_its_kdamond_needs_no_memory(zone: Zone, cached: int):
     debug = Path("/sys/kernel/debug")
     eager()
     before = zone.number("reclaimed")
-    zone.set_marks(around(zone, below=-24 * MB, gap=24 * MB))
+    zone.set_marks(around(zone, below=-24 * MB, gap=32 * MB))
     for kind in ("failslab", "fail_page_alloc"):
         for name, value in (
             ("task-filter", "Y"), ("ignore-gfp-wait", "N"), ("verbose", 0),
@@ -100,7 +100,7 @@ def test_memory_goes_and_comes(
     eager()
     managed, names = zone.number("managed"), [each.path.name for each in zones()]
     new(zone.nid).hold(64 * MB)
-    zone.set_marks(around(zone, below=-24 * MB, gap=24 * MB))
+    zone.set_marks(around(zone, below=-24 * MB, gap=32 * MB))
     put(ENABLED, enabled)
     gone = offline(blocks[-2:])
     if not gone:
