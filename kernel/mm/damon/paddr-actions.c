@@ -58,6 +58,9 @@ static unsigned long act(struct damos *s, struct damon_batch *batch, struct foli
 static unsigned long try(struct damos *s, struct damon_batch *batch, struct folio *folio,
 			 unsigned long *sz_passed)
 {
+	/* What cannot be reclaimed takes nothing of a quota for what can. */
+	if (s->quota.charge_passed && folio_test_unevictable(folio))
+		return 0;
 	s->sz_seen += folio_size(folio);
 	if (!damos_folio_passes(s, folio))
 		return 0;

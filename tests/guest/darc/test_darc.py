@@ -494,16 +494,18 @@ def test_a_quota_bounds_it(zone: Zone, new, swap):
     put(DARC / "quotas/reset_interval_ms", 3600000)
     process = new(zone.nid)
     process.hold(96 * MB)
-    tried = zone.number("tried")
+    before = zone.number("reclaimed")
     zone.set_marks(around(zone, below=-40 * MB, gap=48 * MB))
     put(ENABLED, ON)
-    wait_until(lambda: zone.number("tried") - tried == MB, "it has used its quota")
+    # A 64th is not worth a try, of which perhaps nothing can be reclaimed.
+    enough = MB - MB // 32
+    wait_until(lambda: zone.number("reclaimed") - before >= enough, "it has used its quota")
     spent = zone.number("cpu_us")
     wait_until(lambda: zone.number("cpu_us") > spent + 50000, "it has looked")
-    assert zone.number("tried") - tried == MB
+    assert zone.number("reclaimed") - before <= MB
     # It takes effect at once, not when the hour is over.
     put(DARC / "quotas/bytes", 0)
-    wait_until(lambda: zone.number("tried") - tried > 64 * MB, "it goes on")
+    wait_until(lambda: zone.number("reclaimed") - before > 32 * MB, "it goes on")
 
 
 def test_a_higher_age_takes_effect_at_once(zone: Zone, new, swap):
@@ -514,9 +516,9 @@ def test_a_higher_age_takes_effect_at_once(zone: Zone, new, swap):
     put(ENABLED, ON)
     wait_until(lambda: is_served(zone), "it is monitored")
     put(DARC / "min_age_us", 3600000000)
-    tried, spent = zone.number("tried"), zone.number("cpu_us")
+    reclaimed, spent = zone.number("reclaimed"), zone.number("cpu_us")
     wait_until(lambda: zone.number("cpu_us") > spent + 50000, "it has looked")
-    assert zone.number("tried") == tried
+    assert zone.number("reclaimed") == reclaimed
     assert zone.number("effective_min_age_us") % 3600000000 == 0
 
 
