@@ -176,10 +176,30 @@ static void keep_account(void)
 	account.valid = true;
 }
 
+static void judge_later(struct darc_zone *z)
+{
+	unsigned long ms = (darc_params.min_age_us / USEC_PER_MSEC) << z->care;
+
+	z->judge_at = jiffies + msecs_to_jiffies(ms * JUDGE_AGES);
+}
+
+/* Have a context; what was before it is none of its business. */
+static int begin_zone(struct darc_zone *z)
+{
+	int err = darc_new_ctx(z, &darc_params);
+
+	spin_lock(&z->lock);
+	z->judged = z->sum;
+	z->accounted = z->sum.reclaimed;
+	spin_unlock(&z->lock);
+	z->out = 0;
+	judge_later(z);
+	return err;
+}
+
 static void judge(struct darc_zone *z)
 {
 	struct darc_outcome sum, outcome;
-	unsigned long ms;
 
 	if (time_before(jiffies, z->judge_at))
 		return;
@@ -193,8 +213,7 @@ static void judge(struct darc_zone *z)
 	};
 	z->judged = sum;
 	WRITE_ONCE(z->care, darc_judge(z->care, &outcome, z->out));
-	ms = (darc_params.min_age_us / USEC_PER_MSEC) << z->care;
-	z->judge_at = jiffies + msecs_to_jiffies(ms * JUDGE_AGES);
+	judge_later(z);
 }
 
 /* Returns in how many milliseconds to come again. */
@@ -202,7 +221,7 @@ static unsigned int serve_zone(struct darc_zone *z)
 {
 	unsigned int ms;
 
-	if (!z->ctx && darc_new_ctx(z, &darc_params)) {
+	if (!z->ctx && begin_zone(z)) {
 		darc_free_ctx(z);
 		return LONGEST_MS;
 	}
@@ -313,7 +332,7 @@ int darc_enable(bool enable)
 		disable();
 	} else if (!enabled) {
 		list_for_each_entry(z, &darc_zones, list) {
-			err = darc_new_ctx(z, &darc_params);
+			err = begin_zone(z);
 			if (err)
 				break;
 		}
