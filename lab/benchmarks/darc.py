@@ -2,7 +2,7 @@
 """What DARC spares programs when memory gets short, against the kernel's own reclaim alone.
 
 A program has 64 MB that are hot, 16 MB that are warm (used every 2.5 s), and fills memory with what
-it never uses again, until 32 MB are left above DARC's high watermark. A hundred times in a second
+it never uses again, until 16 MB are left above DARC's high watermark. A hundred times in a second
 it does an operation: a pass over 8 MB of what is hot and over some of what is warm. Then:
 
 slow   it grows by 2 MB/s, 200 MB in all

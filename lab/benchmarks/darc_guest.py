@@ -21,6 +21,8 @@ reclaim  the kernel's module DAMON_RECLAIM, with the same age, quota and waterma
 from __future__ import annotations
 
 import json
+import mmap
+import os
 import platform
 import re
 import subprocess
@@ -45,6 +47,8 @@ AGE_S = 5
 SETTLE_S = 8
 """Longer than the age: what is filled is cold then."""
 EVERY_S = 1.0
+LEVEL = 16
+"""MB that are filled last, by how much is free then."""
 FIELD = re.compile(r"^ +(pages free|high|managed) +(\d+)$", re.MULTILINE)
 
 
@@ -55,7 +59,7 @@ class Shape:
     hot: int = 64
     """MB, as are the next two."""
     warm: int = 16
-    spare: int = 32
+    spare: int = 16
     """Left free above the high watermark when it begins."""
     hot_share: float = 0.0
     """The hot memory, in parts of all; instead of `hot`."""
@@ -235,6 +239,16 @@ def file_to_read(size: int) -> Iterator[Path]:
     Path("/sys/class/zram-control/hot_remove").write_text(number)
 
 
+def level(excess: int) -> mmap.mmap | None:
+    """Memory that nobody uses, as large as what is free beyond what shall be."""
+    if excess < PAGE:
+        return None
+    memory = mmap.mmap(-1, excess, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for at in range(0, excess - PAGE, PAGE):
+        memory[at : at + PAGE // 8] = os.urandom(PAGE // 8)
+    return memory
+
+
 def measure(shape: Shape, setting: str, out: Path, file: Path | None) -> None:
     """One run of a setting; writes `out`.json and `out`.times."""
     Path("/proc/sys/vm/drop_caches").write_text("3")
@@ -242,7 +256,8 @@ def measure(shape: Shape, setting: str, out: Path, file: Path | None) -> None:
     free, managed = sum(zone.free for zone in ours), sum(zone.managed for zone in ours)
     hot = int(managed * shape.hot_share) // (8 * MB) * 8 or shape.hot
     keep = sum(zone.high for zone in ours) // MB + shape.spare
-    used = (0 if shape.node else hot + shape.warm) + keep
+    # What the system itself wants meanwhile differs.
+    used = (0 if shape.node else hot + shape.warm) + keep + LEVEL
     words = [f"hot={hot}", f"warm={shape.warm}", f"fill={max(0, free // MB - used)}",
              f"seconds={shape.seconds}"]  # fmt: skip
     if shape.node is not None:
@@ -259,6 +274,8 @@ def measure(shape: Shape, setting: str, out: Path, file: Path | None) -> None:
     with SETTINGS[setting]():
         if program.stdout.readline() != "filled\n":
             raise SystemExit(f"pressure {' '.join(words)}: status {program.wait()}")
+        excess = sum(zone.free for zone in zones()) - keep * MB if shape.node is None else 0
+        rest = level(excess)
         time.sleep(SETTLE_S)
         samples.append(sample(costs, shape.node))
         program.stdin.write("\n")
@@ -266,6 +283,8 @@ def measure(shape: Shape, setting: str, out: Path, file: Path | None) -> None:
         while program.poll() is None:
             time.sleep(EVERY_S)
             samples.append(sample(costs, shape.node))
+    if rest:
+        rest.close()
     if program.returncode:
         raise SystemExit(f"pressure {' '.join(words)}: status {program.returncode}")
     told = {"words": words, "samples": samples}
