@@ -72,8 +72,9 @@ class FakeDarc(Sysfs):
         order = [values[name] for name in ("zone_high", "low", "mid", "high")]
         if sorted(set(order)) != order or values["high"] > values["managed"]:
             raise OSError(errno.EINVAL, "Invalid argument")
-        own = set((zone / "written").read_text().split()) - {file.name}
-        own |= {file.name} - ({file.name} if text == "default" else set())
+        own = {file.name, *(zone / "written").read_text().split()}
+        if text == "default":
+            own.remove(file.name)
         (zone / "written").write_text("".join(f"{name} " for name in MARKS if name in own) + "\n")
         file.write_text(f"{values[file.name]}\n")
 

@@ -270,7 +270,7 @@ def test_an_error_anywhere_puts_all_back(machine: System, tree: FakeDarc, enable
         tree.fail[path] = number
         with pytest.raises(Error, match=r"out of memory|Input/output error"):
             run(machine, "enable", WORDS)
-        assert tree.snapshot() == before, "what was default is default again"
+        assert tree.snapshot() == before, f"{path}: also what was default"
 
 
 def test_what_was_enabled_before_it_failed_is_disabled(
