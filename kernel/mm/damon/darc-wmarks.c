@@ -122,13 +122,14 @@ int darc_set_mark(struct darc_marks *own, enum darc_mark which, unsigned long pa
  * @was:	what is done until now
  * @marks:	its watermarks
  * @free:	its free pages
+ * @ahead:	how far above the mid one something has to be known already, in pages
  *
- * It is watched from half way between the high and the mid one, so that there is
- * something known when memory is to be reclaimed.  What has begun goes on up to
- * the high one.
+ * It is watched from half way between the high and the mid one at the latest, so that
+ * there is something known when memory is to be reclaimed.  What has begun goes on up
+ * to the high one.
  */
 enum darc_state darc_decide(enum darc_state was, const struct darc_marks *marks,
-			    unsigned long free)
+			    unsigned long free, unsigned long ahead)
 {
 	if (!marks->usable || free > marks->high)
 		return DARC_IDLE;
@@ -136,7 +137,8 @@ enum darc_state darc_decide(enum darc_state was, const struct darc_marks *marks,
 		return DARC_YIELDING;
 	if (free < marks->mid || was == DARC_RECLAIMING)
 		return DARC_RECLAIMING;
-	if (was == DARC_IDLE && free >= marks->mid + (marks->high - marks->mid) / 2)
+	ahead = max(ahead, (marks->high - marks->mid) / 2);
+	if (was == DARC_IDLE && free - marks->mid >= ahead)
 		return DARC_IDLE;
 	return DARC_WATCHING;
 }

@@ -34,6 +34,9 @@
 #define BLOCK_SZ	SZ_2M
 #define PAGES_OF_BLOCK	(BLOCK_SZ / PAGE_SIZE)
 
+/* Nothing is known before the minimum age has passed since the first look. */
+#define AHEAD_AGES	2
+
 /* Be ready to go on for so long below the low watermark. */
 #define LINGER		(2 * HZ)
 
@@ -84,10 +87,22 @@ static void enter(struct darc_zone *z, enum darc_state is, struct change *change
 	change->reclaimed = z->sum.reclaimed - z->at_start;
 }
 
-static unsigned long look(struct darc_zone *z, struct darc_marks *marks,
-			  struct change *change)
+static unsigned long min_age_us(const struct darc_zone *z)
 {
-	unsigned long free = zone_page_state(z->zone, NR_FREE_PAGES);
+	return READ_ONCE(z->params.min_age_us) << READ_ONCE(z->care);
+}
+
+/* By how much the free memory falls, at the present rate, until something is known. */
+static unsigned long falls_ahead(const struct darc_zone *z)
+{
+	return min_t(u64, ULONG_MAX,
+		     damos_muldiv(z->falling, (u64)min_age_us(z) * AHEAD_AGES, USEC_PER_SEC));
+}
+
+/* Called with z->lock held. */
+static void look(struct darc_zone *z, unsigned long free, struct darc_marks *marks,
+		 struct change *change)
+{
 	const struct darc_room room = darc_zone_room(z);
 
 	darc_resolve(marks, &z->own, &room);
@@ -99,12 +114,16 @@ static unsigned long look(struct darc_zone *z, struct darc_marks *marks,
 		.mid = marks->mid << PAGE_SHIFT,
 		.low = marks->low << PAGE_SHIFT,
 	};
-	enter(z, darc_decide(z->state, marks, free), change);
+	enter(z, darc_decide(z->state, marks, free, falls_ahead(z)), change);
 	if (change->was == DARC_RECLAIMING && change->is == DARC_IDLE)
 		z->stopped_above_high++;
 	if (change->was == DARC_RECLAIMING && change->is == DARC_YIELDING)
 		z->stopped_below_low++;
-	return free;
+}
+
+static unsigned long free_now(const struct darc_zone *z)
+{
+	return zone_page_state(z->zone, NR_FREE_PAGES);
 }
 
 static void tell_look(const struct change *change)
@@ -125,7 +144,7 @@ enum darc_state darc_look(struct darc_zone *z)
 	struct darc_marks marks;
 
 	spin_lock(&z->lock);
-	look(z, &marks, &change);
+	look(z, free_now(z), &marks, &change);
 	spin_unlock(&z->lock);
 	tell_look(&change);
 	if (change.was != change.is && (change.was == DARC_IDLE || change.is == DARC_IDLE))
@@ -141,13 +160,12 @@ enum darc_state darc_look(struct darc_zone *z)
  */
 unsigned int darc_look_by_clock(struct darc_zone *z)
 {
-	unsigned long now = jiffies, free, passed;
+	unsigned long now = jiffies, free = free_now(z), passed;
 	struct darc_marks marks;
 	struct change change;
 	unsigned int ms;
 
 	spin_lock(&z->lock);
-	free = look(z, &marks, &change);
 	passed = now - z->last_look;
 	if (passed) {
 		unsigned long fell = z->last_free > free ? z->last_free - free : 0;
@@ -157,6 +175,7 @@ unsigned int darc_look_by_clock(struct darc_zone *z)
 		z->last_free = free;
 		z->last_look = now;
 	}
+	look(z, free, &marks, &change);
 	ms = darc_next_look_ms(&marks, free, z->falling, zone_managed_pages(z->zone));
 	spin_unlock(&z->lock);
 	tell_look(&change);
@@ -173,7 +192,7 @@ void darc_end(struct darc_zone *z)
 	struct darc_marks marks;
 
 	spin_lock(&z->lock);
-	look(z, &marks, &change);
+	look(z, free_now(z), &marks, &change);
 	tell_look(&change);
 	enter(z, DARC_IDLE, &change);
 	spin_unlock(&z->lock);
@@ -189,11 +208,6 @@ static void count_cpu(struct darc_zone *z)
 	z->cpu_ns += all - z->cpu_seen;
 	z->cpu_seen = all;
 	spin_unlock(&z->lock);
-}
-
-static unsigned long min_age_us(const struct darc_zone *z)
-{
-	return z->params.min_age_us << READ_ONCE(z->care);
 }
 
 /*

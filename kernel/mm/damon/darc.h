@@ -69,7 +69,7 @@ void darc_resolve(struct darc_marks *marks, const struct darc_marks *own,
 int darc_set_mark(struct darc_marks *own, enum darc_mark which, unsigned long pages,
 		  const struct darc_room *room);
 enum darc_state darc_decide(enum darc_state was, const struct darc_marks *marks,
-			    unsigned long free);
+			    unsigned long free, unsigned long ahead);
 unsigned int darc_next_look_ms(const struct darc_marks *marks, unsigned long free,
 			       unsigned long falling, unsigned long managed);
 

@@ -304,6 +304,24 @@ def test_watches_before_it_reclaims(zone: Zone, new):
     wait_until(lambda: zone.state() == "reclaiming", "it reclaims")
 
 
+@pytest.mark.parametrize(("min_age_ms", "state"), [(100, "idle"), (60000, "watching")])
+def test_watches_sooner_when_that_is_needed(zone: Zone, new, min_age_ms: int, state: str):
+    """At the same free memory, which falls at the same rate."""
+    process = new(zone.nid)
+    zone.set_marks(around(zone, below=48 * MB, gap=40 * MB))
+    put(DARC / "min_age_us", min_age_ms * 1000)
+    put(ENABLED, ON)
+    wait_until(lambda: zone.state() == "idle", "it is idle")
+    for _ in range(16):
+        process.do(f"hold({MB})")
+        time.sleep(0.3)
+    upper_half = zone.number("mid") + 20 * MB
+    assert upper_half < zone.number("free") < zone.number("high")
+    time.sleep(1)
+    assert zone.state() == state
+    assert is_served(zone) == (state == "watching")
+
+
 def test_stops_below_low(zone: Zone, new):
     process = new(zone.nid)
     zone.set_marks(around(zone, below=24 * MB))

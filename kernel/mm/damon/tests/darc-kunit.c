@@ -124,7 +124,7 @@ static void no_room(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, room.managed, marks.high);
 	KUNIT_EXPECT_EQ(test, room.managed, marks.low);
 	KUNIT_EXPECT_EQ(test, -EINVAL, darc_set_mark(&own, DARC_HIGH, room.managed, &room));
-	KUNIT_EXPECT_EQ(test, DARC_IDLE, darc_decide(DARC_RECLAIMING, &marks, 0));
+	KUNIT_EXPECT_EQ(test, DARC_IDLE, darc_decide(DARC_RECLAIMING, &marks, 0, 0));
 	KUNIT_EXPECT_EQ(test, 1000, darc_next_look_ms(&marks, 0, 0, room.managed));
 	/* A zone that is empty. */
 	room = (struct darc_room){};
@@ -161,7 +161,7 @@ static void transitions(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(rules); i++) {
 		for (was = DARC_IDLE; was <= DARC_YIELDING; was++)
 			KUNIT_EXPECT_EQ_MSG(test, rules[i].becomes[was],
-					    darc_decide(was, &marks, rules[i].free),
+					    darc_decide(was, &marks, rules[i].free, 0),
 					    "from %d at %lu", was, rules[i].free);
 	}
 }
@@ -173,11 +173,28 @@ static void narrow_transitions(struct kunit *test)
 		.low = 1, .mid = 2, .high = 3, .usable = true,
 	};
 
-	KUNIT_EXPECT_EQ(test, DARC_YIELDING, darc_decide(DARC_IDLE, &marks, 0));
-	KUNIT_EXPECT_EQ(test, DARC_RECLAIMING, darc_decide(DARC_IDLE, &marks, 1));
-	KUNIT_EXPECT_EQ(test, DARC_IDLE, darc_decide(DARC_IDLE, &marks, 2));
-	KUNIT_EXPECT_EQ(test, DARC_RECLAIMING, darc_decide(DARC_RECLAIMING, &marks, 3));
-	KUNIT_EXPECT_EQ(test, DARC_IDLE, darc_decide(DARC_RECLAIMING, &marks, 4));
+	KUNIT_EXPECT_EQ(test, DARC_YIELDING, darc_decide(DARC_IDLE, &marks, 0, 0));
+	KUNIT_EXPECT_EQ(test, DARC_RECLAIMING, darc_decide(DARC_IDLE, &marks, 1, 0));
+	KUNIT_EXPECT_EQ(test, DARC_IDLE, darc_decide(DARC_IDLE, &marks, 2, 0));
+	KUNIT_EXPECT_EQ(test, DARC_RECLAIMING, darc_decide(DARC_RECLAIMING, &marks, 3, 0));
+	KUNIT_EXPECT_EQ(test, DARC_IDLE, darc_decide(DARC_RECLAIMING, &marks, 4, 0));
+}
+
+static void watched_sooner_the_faster_it_falls(struct kunit *test)
+{
+	static const struct darc_marks marks = {
+		.low = 100, .mid = 200, .high = 300, .usable = true,
+	};
+
+	KUNIT_EXPECT_EQ(test, DARC_WATCHING, darc_decide(DARC_IDLE, &marks, 249, 10));
+	KUNIT_EXPECT_EQ(test, DARC_IDLE, darc_decide(DARC_IDLE, &marks, 250, 50));
+	KUNIT_EXPECT_EQ(test, DARC_WATCHING, darc_decide(DARC_IDLE, &marks, 250, 51));
+	KUNIT_EXPECT_EQ(test, DARC_IDLE, darc_decide(DARC_IDLE, &marks, 280, 80));
+	KUNIT_EXPECT_EQ(test, DARC_WATCHING, darc_decide(DARC_IDLE, &marks, 280, 81));
+	/* Never above the high one, and reclaimed is only below the mid one. */
+	KUNIT_EXPECT_EQ(test, DARC_WATCHING, darc_decide(DARC_IDLE, &marks, 300, ULONG_MAX));
+	KUNIT_EXPECT_EQ(test, DARC_IDLE, darc_decide(DARC_IDLE, &marks, 301, ULONG_MAX));
+	KUNIT_EXPECT_EQ(test, DARC_WATCHING, darc_decide(DARC_IDLE, &marks, 200, ULONG_MAX));
 }
 
 static void looks_sooner_the_nearer(struct kunit *test)
@@ -260,7 +277,7 @@ static void any_writes(struct kunit *test)
 		if (marks.usable)
 			expect_order(test, &marks, &room);
 		free = any_pages(&random);
-		state = darc_decide(was, &marks, free);
+		state = darc_decide(was, &marks, free, any_pages(&random));
 		if (marks.usable)
 			expect_followed(test, was, state, &marks, free);
 		else
@@ -555,6 +572,7 @@ static struct kunit_case darc_cases[] = {
 	KUNIT_CASE(no_room),
 	KUNIT_CASE(transitions),
 	KUNIT_CASE(narrow_transitions),
+	KUNIT_CASE(watched_sooner_the_faster_it_falls),
 	KUNIT_CASE(looks_sooner_the_nearer),
 	KUNIT_CASE(any_writes),
 	KUNIT_CASE(fading),
