@@ -81,6 +81,11 @@ def zone_lines(zone: Zone, min_age_us: int, canvas: Canvas) -> Iterator[str]:
         f"refaulted {format_size(zone.refaulted)}{_share(zone)}",
         _cost(zone),
     ]
+    if zone.state == "yielding":
+        facts.append(
+            f"memory is too short for it: the kernel's own reclaim is to act. It goes on when "
+            f"more than {format_size(zone.low)} is free"
+        )
     if zone.effective_min_age_us > min_age_us:
         times = zone.effective_min_age_us / max(1, min_age_us)
         facts.append(

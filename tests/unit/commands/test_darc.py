@@ -140,6 +140,12 @@ def test_a_zone_that_takes_care_says_so(machine: System, tree: FakeDarc) -> None
     assert text.count("careful: takes only what is 4 times as old, 20 s") == 1
 
 
+def test_a_zone_that_yields_says_what_for(machine: System, tree: FakeDarc) -> None:
+    (tree.root / "zones/1-Normal/state").write_text("yielding\n")
+    text = " ".join("\n".join(darc_lines(control.load(machine), Canvas(width=70))).split())
+    assert text.count("the kernel's own reclaim is to act. It goes on when more than") == 1
+
+
 def test_a_zone_that_has_gone_is_left_out(
     machine: System, tree: FakeDarc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
