@@ -17,7 +17,8 @@ DARC's high watermark; reclaim, DAMON_RECLAIM of a 7.x kernel likewise, where it
 
 Stalls: how often a program had to reclaim memory itself. kswapd: pages it has scanned, and taken.
 Operation: how long one took. Taken: what was reclaimed, by whomever, and back: how much of it was
-brought back later. Growing: how long it took for growing, in all.
+brought back later. Growing: how long it took for growing, in all. When a kernel complains in its
+log that is an error; ours-debug is the kernel that looks for mistakes, and does only darc.
 
 Time is the instruction clock's, so that other work on the machine does not matter. Swap space is
 compressed memory. It takes ten minutes a shape.
@@ -26,6 +27,7 @@ compressed memory. It takes ten minutes a shape.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -48,8 +50,10 @@ SETTINGS = {
     "ours": ("calm", "none", "darc"),
     "upstream": ("none", "scheme"),
     "newest": ("none", "reclaim"),
+    "ours-debug": ("darc",),
 }
 """Of each kernel."""
+USUAL = tuple(name for name in SETTINGS if name != "ours-debug")
 MEMORY = "1G"
 LIMIT_S = 3600
 
@@ -87,7 +91,7 @@ def measure(plan: Plan, shape: str) -> None:
 
 def kernel_of(side: Side) -> str:
     """The kernel's name, without the number that tells it from another of the same."""
-    return side.name.partition("-")[0]
+    return re.sub(r"-\d+$", "", side.name)
 
 
 Runs = dict[tuple[Side, str], list[Pressed]]
@@ -161,14 +165,14 @@ def table(plan: Plan, shape: str) -> list[str]:
     lines += [f"  {line(side, setting, runs)}" for (side, setting), runs in found.items()]
     for side in plan.sides:
         of_side = {setting: runs for (each, setting), runs in found.items() if each == side}
-        if "darc" in of_side:
+        if {"calm", "none", "darc"} <= of_side.keys():
             lines += [f"    {side.name}: {goal}" for goal in goals(shape, of_side)]
     return lines
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser("darc", __doc__)
-    parser.add_names("--kernel", SETTINGS, SETTINGS)
+    parser.add_names("--kernel", SETTINGS, USUAL)
     parser.add_names("--shape", SHAPES, SHAPES)
     add = parser.add_argument
     add("--runs", type=positive, default=1, metavar="N", help="of each; medians (default: 1)")
@@ -202,7 +206,7 @@ def _tables(options: argparse.Namespace) -> str:
 
 def _kernels() -> tuple[list[str], list[str]]:
     """Those that can be had, and what to say of others."""
-    names = list(SETTINGS)
+    names = list(USUAL)
     try:
         kernels.image("newest")
     except LabError as error:

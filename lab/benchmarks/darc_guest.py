@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accuracy_guest import cpu_time, run
+from kernel_log import Log, complaints
 from schemes_guest import ZRAM, kdamonds, swap, vmstat
 
 MB = 1 << 20
@@ -76,7 +77,7 @@ class Shape:
 SHAPES = {
     "slow": Shape(grow=200 * KB, rate=2 * KB, seconds=110),
     "burst": Shape(grow=200 * KB, seconds=20),
-    "scan": Shape(read=8 * KB),
+    "scan": Shape(read=3 * KB, seconds=120),
     "half": Shape(warm=0, hot_share=0.5, grow=160 * KB, rate=2 * KB, seconds=90),
     "nodes": Shape(grow=160 * KB, rate=2 * KB, seconds=90, node=1),
 }
@@ -293,6 +294,7 @@ def measure(shape: Shape, setting: str, out: Path, file: Path | None) -> None:
 
 def main(shape: str, name: str, out: str, runs: str, *settings: str) -> None:
     Path(out, "release").write_text(platform.release())
+    log = Log()
     for number in range(1, int(runs) + 1):
         for setting in settings:
             what = f"lab: {name}: {shape}, {setting}, {number} of {runs}"
@@ -305,6 +307,8 @@ def main(shape: str, name: str, out: str, runs: str, *settings: str) -> None:
             else:
                 with swap():
                     measure(told, setting, path, None)
+            if said := complaints(log.said()):
+                raise SystemExit("\n".join([f"{what}: the kernel complains:", *said]))
 
 
 if __name__ == "__main__":

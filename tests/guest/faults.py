@@ -8,31 +8,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from lab.benchmarks.kernel_log import Log, complaints
 
 from guest import ADMIN
 
 GARBAGE = (b"x", b"1x", b"x1", b"1 2", b" ", b"\n", b"\n1", b"1.5", b"0x", b"+", b"\0", b"\xff\xfe")
-COMPLAINTS = ("BUG:", "WARNING:", "Oops", "KASAN", "Call Trace", "refcount_t", "ODEBUG", "UBSAN")
 
 
 @contextmanager
 def quiet_log() -> Iterator[None]:
     """The kernel must not complain meanwhile."""
-    with Path("/dev/kmsg").open("rb", buffering=0) as file:
-        os.set_blocking(file.fileno(), False)
-        os.lseek(file.fileno(), 0, os.SEEK_END)
+    with closing(Log()) as log:
         yield
-        said = []
-        with suppress(BlockingIOError):
-            while True:
-                # What was overwritten meanwhile is told as an error, once.
-                with suppress(BrokenPipeError):
-                    said.append(os.read(file.fileno(), 8192).decode(errors="replace"))
-    assert not [line for line in said if any(word in line for word in COMPLAINTS)], said
+        said = log.said()
+    assert not complaints(said), said
 
 
 @pytest.fixture

@@ -106,6 +106,19 @@ def test_table(results):
     ]
 
 
+def test_the_debug_kernel_has_nothing_to_be_compared_with(tmp_path):
+    sides = [guests.Side(name, Path("/nonexistent"), tmp_path / name)
+             for name in ("ours-debug", "ours-debug-2")]  # fmt: skip
+    plan = darc.Plan(tuple(sides), 1)
+    for side in sides:
+        write(plan, "slow", side.name, "darc", sample(11))
+    lines = darc.table(plan, "slow")
+    assert [line.split()[:2] for line in lines[2:]] == [
+        ["ours-debug", "darc"],
+        ["ours-debug-2", "darc"],
+    ]
+
+
 def test_goals_are_missed(plan, results):
     last = sample(11, S, allocstall_normal=3, pgscan_kswapd=1001, pswpout=2048,
                   workingset_refault_anon=600)  # fmt: skip
