@@ -3,6 +3,6 @@
 
 from faults import log
 
-from guest import here, nothing_left_behind, somebody_elses, target, workload
+from guest import here, memcg, nothing_left_behind, somebody_elses, target, workload
 
-__all__ = ["here", "log", "nothing_left_behind", "somebody_elses", "target", "workload"]
+__all__ = ["here", "log", "memcg", "nothing_left_behind", "somebody_elses", "target", "workload"]

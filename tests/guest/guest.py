@@ -110,6 +110,23 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def memcg() -> Iterator[Path]:
+    """A memory cgroup of its own."""
+    root = Path("/run/lab/cgroup")
+    root.mkdir(exist_ok=True)
+    if not os.path.ismount(root):
+        assert run("mount", "-t", "cgroup2", "none", root).returncode == 0
+    (root / "cgroup.subtree_control").write_text("+memory")
+    path = root / "test"
+    path.mkdir()
+    yield path
+    # Its processes would end only after this, with the fixture that made them.
+    (path / "cgroup.kill").write_text("1")
+    wait_until(lambda: "populated 0" in (path / "cgroup.events").read_text(), "they are gone")
+    path.rmdir()
+
+
+@pytest.fixture
 def workload(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
     """Start workloads that have populated their memory; they end with the test."""
     started: list[subprocess.Popen] = []

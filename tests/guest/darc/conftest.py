@@ -64,9 +64,9 @@ def as_before(nothing_left_behind: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def swap(as_before: None) -> Iterator[None]:
-    """Swap space, for less than the tests have memory."""
-    swap_on(512 * MB)
+def swap(as_before: None, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Swap space, for less than the tests have memory; a parameter says how much."""
+    swap_on(getattr(request, "param", 512 * MB))
     yield
     put(DARC / "enabled", "N")
     swap_off()

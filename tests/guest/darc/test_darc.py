@@ -485,6 +485,54 @@ def test_without_swap_space(zone: Zone, new):
     process.do(f"read({memory.start}, {len(memory)})")
 
 
+@pytest.mark.parametrize("swap", [8 * MB], indirect=True)
+def test_swap_space_that_is_full(zone: Zone, new, swap):
+    """All of it is used; then it is as without."""
+    eager()
+    process = new(zone.nid)
+    memory = process.hold(96 * MB)
+    zone.set_marks(around(zone, below=-40 * MB, gap=48 * MB))
+    put(ENABLED, ON)
+    wait_until(lambda: process.swapped(memory) > 6 * MB, "it is used")
+    wait_until(lambda: zone.number("effective_min_age_us") > 500000, "it is tried more rarely")
+    assert process.swapped(memory) <= 8 * MB
+    put(ENABLED, OFF)
+    process.do(f"read({memory.start}, {len(memory)})")
+
+
+def test_limits_of_a_cgroup_hold(zone: Zone, new, swap, memcg: Path):
+    """It may have no more than so much in swap space; others may."""
+    eager()
+    (memcg / "memory.swap.max").write_text(str(8 * MB))
+    inside, outside = new(zone.nid), new(zone.nid)
+    (memcg / "cgroup.procs").write_text(str(inside.pid))
+    limited, free = inside.hold(64 * MB), outside.hold(64 * MB)
+    zone.set_marks(around(zone, below=-120 * MB, gap=130 * MB))
+    put(ENABLED, ON)
+    wait_until(lambda: outside.swapped(free) > 48 * MB, "the other one's is reclaimed")
+    wait_until(lambda: inside.swapped(limited) > 6 * MB, "and what may be of this one's")
+    assert inside.swapped(limited) <= 8 * MB
+    inside.do(f"read({limited.start}, {len(limited)})")
+
+
+def test_a_cgroup_that_reclaims_from_itself(zone: Zone, new, swap, memcg: Path):
+    """It is at its limit all the time, while what is reclaimed is the same memory."""
+    eager()
+    (memcg / "memory.max").write_text(str(32 * MB))
+    process = new(zone.nid)
+    (memcg / "cgroup.procs").write_text(str(process.pid))
+    zone.set_marks(around(zone, below=-24 * MB, gap=100 * MB))
+    reclaimed = zone.number("reclaimed")
+    put(ENABLED, ON)
+    memory = process.hold(64 * MB)
+    wait_until(lambda: zone.number("reclaimed") - reclaimed > 8 * MB, "it has reclaimed")
+    process.do(f"read({memory.start}, {len(memory)})")
+    assert int((memcg / "memory.peak").read_text()) <= 32 * MB
+    events = dict(line.split() for line in (memcg / "memory.events").read_text().splitlines())
+    assert int(events["max"]) > 0
+    assert int(events["oom_kill"]) == 0
+
+
 def test_locked_memory(zone: Zone, new, swap):
     eager()
     process = new(zone.nid)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import mmap
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from files import C, K, all_off, get
 from obedient import Obedient, maker
 
 import guest
-from guest import put, run, swap_off, swap_on
+from guest import put, swap_off, swap_on
 
 SCHEMES = f"{C}/schemes"
 S = f"{SCHEMES}/0"
@@ -220,23 +219,6 @@ def only_where_advised() -> None:
     Path("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs").write_text(
         "1000000"
     )
-
-
-@pytest.fixture
-def memcg() -> Iterator[Path]:
-    """A memory cgroup of its own."""
-    root = Path("/run/lab/cgroup")
-    root.mkdir(exist_ok=True)
-    if not os.path.ismount(root):
-        assert run("mount", "-t", "cgroup2", "none", root).returncode == 0
-    (root / "cgroup.subtree_control").write_text("+memory")
-    path = root / "acted-on"
-    path.mkdir()
-    yield path
-    # Its processes would end only after this, with the fixture that made them.
-    (path / "cgroup.kill").write_text("1")
-    wait_until(lambda: "populated 0" in (path / "cgroup.events").read_text(), "they are gone")
-    path.rmdir()
 
 
 def ranges(target: int, *memory: range) -> None:

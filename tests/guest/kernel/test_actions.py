@@ -29,7 +29,6 @@ from acting import (
     S,
     filters,
     further_snapshots,
-    memcg,
     nearly,
     new,
     nodes,
@@ -50,7 +49,7 @@ from files import C, error, get, ours
 
 from guest import put
 
-__all__ = ["memcg", "new", "only_where_advised", "process", "slot", "swap"]
+__all__ = ["new", "only_where_advised", "process", "slot", "swap"]
 pytestmark = [ours, pytest.mark.usefixtures("log")]
 
 # Reclaim
@@ -428,7 +427,7 @@ def test_memcg(memcg: Path, new: Callable[..., Process], spaces: Callable[..., N
         for number, (each, its) in enumerate([(inside, memory), (outside, other)]):
             put(f"{C}/targets/{number}/pid_target", each.pid)
             ranges(number, its)
-    filters("ops_filters", only(type="memcg", memcg_path="/acted-on"))
+    filters("ops_filters", only(type="memcg", memcg_path=f"/{memcg.name}"))
     start("pageout")
     wait_until(lambda: inside.present(memory) < MB, "it is paged out")
     further_snapshots(1)

@@ -29,7 +29,6 @@ from acting import (
     S,
     filters,
     further_snapshots,
-    memcg,
     new,
     none,
     only,
@@ -48,7 +47,7 @@ from files import C, K, all_off, error, get, ours
 
 from guest import put, swap_off, swap_on
 
-__all__ = ["memcg", "new", "only_where_advised", "process", "slot", "swap"]
+__all__ = ["new", "only_where_advised", "process", "slot", "swap"]
 pytestmark = [ours, pytest.mark.usefixtures("log")]
 
 
