@@ -7,7 +7,7 @@ it does an operation: a pass over 8 MB of what is hot and over some of what is w
 
 slow   it grows by 2 MB/s, 200 MB in all
 burst  it grows by 200 MB at once
-scan   it reads a file of 480 MB, 8 MB/s
+scan   it reads a file of 360 MB, 3 MB/s
 half   half of all memory is hot, and it grows by 2 MB/s, 160 MB in all
 nodes  two nodes: what is filled, and what grows by 2 MB/s, 160 MB in all, is of the second one
 
