@@ -35,6 +35,10 @@ class Obedient:
         assert self.popen.stdout
         return eval(self.popen.stdout.readline())
 
+    def join(self, memcg: Path) -> None:
+        """Be in a cgroup from now on."""
+        (memcg / "cgroup.procs").write_text(str(self.pid))
+
     def smaps(self, memory: range, field: str) -> int:
         """Bytes by a field of smaps, of mappings that lie in a range."""
         total, counts = 0, False

@@ -94,6 +94,7 @@ def offline(blocks: list[Path], nr: int) -> list[Path]:
         result = write_once(path / "state", "offline")
         assert result in (0, EBUSY, EINVAL)
         gone += [] if result else [path]
+    assert {write_once(path / "state", "offline") for path in gone} <= {0, EBUSY, EINVAL}
     if not gone:
         pytest.skip("none of it can be taken offline")
     return gone

@@ -102,7 +102,7 @@ class Process(Obedient):
     def __init__(self, memcg: Path | None = None) -> None:
         super().__init__(PROGRAM)
         if memcg:
-            (memcg / "cgroup.procs").write_text(str(self.pid))
+            self.join(memcg)
 
     def anonymous(self, size: int = SIZE, *, fill: bool = True) -> range:
         """Map anonymous memory; its addresses."""
