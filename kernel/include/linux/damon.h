@@ -109,11 +109,22 @@ struct damon_probe {
 	u8 state;
 };
 
-/* What became of a probe. */
+/**
+ * enum damon_probe_state - what became of a probe
+ * @DAMON_PROBE_UNKNOWN: nothing is known of its page.  Each probe begins so, and
+ *			ends so where operations could not make its page ready, or
+ *			could not look at it later, for a lock that they do not wait
+ *			for as an example.  It counts neither as an access nor as
+ *			none, and a sentry stays where it is.
+ * @DAMON_PROBE_READY:	its page shows an access from now on
+ * @DAMON_PROBE_READY_YOUNG: likewise, and it had been accessed before
+ * @DAMON_PROBE_IDLE:	its page was not accessed since it was made ready
+ * @DAMON_PROBE_ACCESSED: it was
+ */
 enum damon_probe_state {
 	DAMON_PROBE_UNKNOWN,
-	DAMON_PROBE_READY,	/* these two for operations' own use */
-	DAMON_PROBE_READY_YOUNG,	/* it was accessed before, too */
+	DAMON_PROBE_READY,
+	DAMON_PROBE_READY_YOUNG,
 	DAMON_PROBE_IDLE,
 	DAMON_PROBE_ACCESSED,
 };
@@ -207,9 +218,13 @@ struct damon_ctx;
  * @id:		which kind
  * @init:	give each target that has no regions its first ones
  * @update:	follow what changed in the targets' address spaces
- * @sample:	set the state of each of the @done probes, then make ready to
- *		see accesses to the @next ones; either may be empty.  Returns
- *		false when the target cannot be monitored any more.
+ * @sample:	look at each of the @done probes, then make ready to see accesses
+ *		to the @next ones; either may be empty.  A probe of @next becomes
+ *		ready, or stays unknown where that cannot be had.  One of @done
+ *		that is ready becomes idle, accessed, or unknown where that cannot
+ *		be told; one that is unknown stays so.  @done were @next the last
+ *		time, or are sentries, which are ready.  Returns false when the
+ *		target cannot be monitored any more.
  * @actions:	bits of the enum damos_action that @apply_scheme can do
  * @page_actions: bits of those that it can do with single pages, which is what
  *		the operations' filters let through

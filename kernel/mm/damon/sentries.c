@@ -73,6 +73,8 @@ void damon_ask_sentries(struct damon_region *regions, unsigned int nr,
 			.addr = r->sentry,
 			.region = i,
 			.slot = damon_slot_of(r, r->sentry, shift),
+			/* Since a sample has found it idle. */
+			.state = DAMON_PROBE_READY,
 		};
 	}
 }

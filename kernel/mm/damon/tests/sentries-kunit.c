@@ -44,7 +44,8 @@ static void only_of_idle_regions_at_home(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, room[0].region, 3);
 	KUNIT_EXPECT_EQ(test, page_of(room[0].addr), 96UL);
 	KUNIT_EXPECT_EQ(test, room[0].slot, 0);
-	KUNIT_EXPECT_EQ(test, room[0].state, DAMON_PROBE_UNKNOWN);
+	/* Operations do not look at what was not made ready. */
+	KUNIT_EXPECT_EQ(test, room[0].state, DAMON_PROBE_READY);
 	KUNIT_EXPECT_FALSE(test, regions[0].has_sentry);
 	KUNIT_EXPECT_FALSE(test, regions[1].has_sentry);
 	KUNIT_EXPECT_FALSE(test, regions[2].has_sentry);
@@ -120,6 +121,22 @@ static void only_accesses_are_news(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, regions[1].hits, 1);
 	KUNIT_EXPECT_EQ(test, regions[1].slots[4].hits, 1);
 	KUNIT_EXPECT_FALSE(test, regions[1].has_sentry);
+}
+
+/* Nobody could look at it: it waits on. */
+static void unknown_is_no_news(struct kunit *test)
+{
+	struct damon_region r = with_sentry(0, 32, 5);
+
+	r.tries = 0;
+	probes.room = ARRAY_SIZE(room);
+	damon_ask_sentries(&r, 1, &probes, PAGE_SHIFT);
+	room[0].state = DAMON_PROBE_UNKNOWN;
+	damon_hear_sentries(&r, &probes);
+	KUNIT_EXPECT_EQ(test, r.tries, 0);
+	KUNIT_EXPECT_FALSE(test, r.alarm);
+	KUNIT_EXPECT_TRUE(test, r.has_sentry);
+	KUNIT_EXPECT_EQ(test, page_of(r.sentry), 5UL);
 }
 
 static void merged_regions_keep_one(struct kunit *test)
@@ -261,6 +278,7 @@ static struct kunit_case sentries_cases[] = {
 	KUNIT_CASE(slots_of_addresses),
 	KUNIT_CASE(what_a_sample_finds_idle_is_one),
 	KUNIT_CASE(only_accesses_are_news),
+	KUNIT_CASE(unknown_is_no_news),
 	KUNIT_CASE(merged_regions_keep_one),
 	KUNIT_CASE(merged_regions_keep_that_of_the_younger),
 	KUNIT_CASE(an_alarm_is_for_what_is_near),
