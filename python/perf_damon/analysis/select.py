@@ -37,11 +37,8 @@ def select(
 
     Raises UsageError for words that choose nothing, DataError where no part has a snapshot.
     """
-    if not recording.targets and recording.darc is not None:
-        raise DataError(
-            f"{recording.path}: no damon:damon_aggregated events, only DARC's",
-            "perf damon report darc shows these",
-        )
+    if not recording.targets:
+        raise nothing(recording)
     window = parse_addresses(address) if address else None
     stamps = parse_times(time, recording.start_time, recording.end_time) if time else None
     numbers = range(1, len(recording.targets) + 1)
@@ -59,6 +56,30 @@ def select(
             f"the recording is {length:.1f} seconds long",
         )
     return found
+
+
+def nothing(recording: Recording) -> DataError:
+    """Why a recording without damon_aggregated events shows nothing."""
+    skipped, darc = recording.losses.skipped_records, recording.darc
+    if darc is not None and (len(darc.turns) or len(darc.reclaims)):
+        return DataError(
+            f"{recording.path}: no damon:damon_aggregated events, only DARC's",
+            "perf damon report darc shows these",
+        )
+    if skipped:
+        return DataError(
+            f"{recording.path}: nothing is left of it: {skipped:,} records made no sense",
+            "the file is damaged; copy it again or record again",
+        )
+    if recording.losses.events:
+        return DataError(
+            f"{recording.path}: all {recording.losses.events:,} events were lost",
+            "record with a larger buffer: perf damon record --perf -m 4M PID",
+        )
+    return DataError(
+        f"{recording.path}: nothing was monitored while this was recorded",
+        "perf damon record PID monitors and records; perf damon status tells what is monitored",
+    )
 
 
 def parse_targets(text: str, targets: tuple[Target, ...]) -> list[int]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,13 +14,14 @@ import numpy as np
 
 from perf_damon.errors import DataError
 from perf_damon.parameters import Parameters
-from perf_damon.perfdata import container, tracing
+from perf_damon.perfdata import container, times, tracing
 from perf_damon.perfdata import darc as darc_events
 from perf_damon.perfdata.applied import AppliedCollector
 from perf_damon.perfdata.assemble import assemble
 from perf_damon.perfdata.container import Attr, Container
 from perf_damon.perfdata.darc import DarcCollector, ZoneNames
 from perf_damon.perfdata.events import EventCollector, Events, no_events
+from perf_damon.perfdata.samples import SampleCollector
 from perf_damon.perfdata.script import ScriptReader
 from perf_damon.perfdata.sideband import SidebandCollector
 from perf_damon.perfdata.tracing import EventFormat
@@ -83,39 +85,87 @@ def _read_columns(file: BinaryIO, parts: Container) -> Recording:
         attr, event = darc[0][0], None
     acted = _event_of(file, parts, tracing.APPLY_EVENT)
     _keep_freed_memory()
+    found = _collect(file, parts, attr, event, acted, darc)
+    if times.doubtful([one.times() for one in found.collectors]):
+        # Once more, with what tells the buffers apart, that few files need.
+        found = _collect(file, parts, attr, event, acted, darc, streams=True)
+        found.drop_wrong_times()
+    return _recording(
+        parts.path,
+        parts.size,
+        _file_header(file, parts),
+        no_events() if found.events is None else found.events.events(),
+        None if found.applied is None else found.applied.applied(),
+        _darc_of(found.turns, found.zones) if darc else None,
+        found.sideband,
+        Losses(
+            events=found.sideband.lost_events,
+            truncated_bytes=found.truncated_bytes + parts.missing,
+            skipped_records=found.skipped_records
+            + sum(c.skipped_records for c in found.collectors),
+        ),
+    )
+
+
+@dataclass
+class _Found:
+    """What one pass over the data collects."""
+
+    sideband: SidebandCollector
+    events: EventCollector | None = None
+    applied: AppliedCollector | None = None
+    turns: dict[str, DarcCollector] = field(default_factory=dict)
+    zones: ZoneNames = field(default_factory=ZoneNames)
+    truncated_bytes: int = 0
+    skipped_records: int = 0
+
+    @property
+    def collectors(self) -> list[SampleCollector]:
+        """Those of samples."""
+        return [one for one in (self.events, self.applied, *self.turns.values()) if one is not None]
+
+    def drop_wrong_times(self) -> None:
+        """Take out the samples whose time stamps cannot be."""
+        streams = [one.streams() for one in self.collectors]
+        known = [one for one in streams if one is not None]
+        columns = [one.times() for one in self.collectors]
+        found = times.wrong(columns, known if len(known) == len(streams) else None)
+        for collector, wrong in zip(self.collectors, found, strict=True):
+            if wrong.any():
+                collector.drop(wrong)
+
+
+def _collect(
+    file: BinaryIO,
+    parts: Container,
+    attr: Attr,
+    event: EventFormat | None,
+    acted: tuple[Attr, EventFormat] | None,
+    darc: list[tuple[Attr, EventFormat]],
+    *,
+    streams: bool = False,
+) -> _Found:
     size, path = parts.data.size, parts.path
-    events = applied = None
+    found = _Found(SidebandCollector(attr))
     if event is not None:
         many = len(parts.attrs) > 1
-        events = EventCollector(attr, event, others=many, data_size=size, path=path)
+        found.events = EventCollector(
+            attr, event, others=many, data_size=size, path=path, streams=streams
+        )
     if acted is not None:
-        applied = AppliedCollector(*acted, data_size=size, path=path)
-    zones = ZoneNames()
-    turns = {
-        event_.name: DarcCollector(attr_, event_, zones, data_size=size, path=path)
-        for attr_, event_ in darc
-    }
-    sideband = SidebandCollector(attr)
-    collectors = [one for one in (events, applied, *turns.values()) if one is not None]
+        found.applied = AppliedCollector(*acted, data_size=size, path=path, streams=streams)
+    for attr_, event_ in darc:
+        found.turns[event_.name] = DarcCollector(
+            attr_, event_, found.zones, data_size=size, path=path, streams=streams
+        )
+    collectors = found.collectors
     walk = Walk(file, parts.data)
     for block in walk:
         for collector in collectors:
             collector.take(block)
-        sideband.take(block)
-    return _recording(
-        path,
-        parts.size,
-        _file_header(file, parts),
-        no_events() if events is None else events.events(),
-        None if applied is None else applied.applied(),
-        _darc_of(turns, zones) if darc else None,
-        sideband,
-        Losses(
-            events=sideband.lost_events,
-            truncated_bytes=walk.truncated_bytes + parts.missing,
-            skipped_records=walk.skipped_records + sum(c.skipped_records for c in collectors),
-        ),
-    )
+        found.sideband.take(block)
+    found.truncated_bytes, found.skipped_records = walk.truncated_bytes, walk.skipped_records
+    return found
 
 
 def _darc_of(turns: dict[str, DarcCollector], zones: ZoneNames) -> Darc:
@@ -138,7 +188,9 @@ def _read_through_perf(path: str, size: int, header: Header) -> Recording:
     # Without a line of it, the event's name among perf's words tells that it was recorded.
     with_darc = any(f"{darc_events.SYSTEM}:" in word for word in header.cmdline)
     events = reader.read(with_darc)
-    losses = Losses(events=reader.lost_events, skipped_records=int(reader.failed))
+    losses = Losses(
+        events=reader.lost_events, skipped_records=reader.skipped_records + int(reader.failed)
+    )
     recorded = any(tracing.APPLY_EVENT in word for word in header.cmdline)
     applied = reader.applied(recorded)
     darc = reader.darc(with_darc)

@@ -27,15 +27,29 @@ _KINDS = {
 class AppliedCollector(SampleCollector):
     """Takes blocks, picks damos_before_apply's samples out of them, and keeps their fields."""
 
-    def __init__(self, attr: Attr, event: EventFormat, *, data_size: int, path: str) -> None:
+    def __init__(
+        self,
+        attr: Attr,
+        event: EventFormat,
+        *,
+        data_size: int,
+        path: str,
+        streams: bool = False,
+    ) -> None:
         """Raises DataError where the event's samples lack what is needed."""
         hint = "record without --schemes; perf damon reads " + ", ".join(APPLY_FIELDS)
         fields = raw_fields(event, path, hint, APPLY_FIELDS)
-        super().__init__(attr, fields, _KINDS, others=True, data_size=data_size, path=path)
+        super().__init__(
+            attr, fields, _KINDS, others=True, data_size=data_size, path=path, streams=streams
+        )
         self._kdamond = np.empty(self._capacity, dtype=np.int32)
 
     def _kept(self, head: np.ndarray, raw: np.ndarray, first: int) -> None:
         self._kdamond[first : self._count] = head["tid"]
+
+    def _drop(self, kept: np.ndarray) -> None:
+        self._kdamond[: len(kept)] = self._kdamond[: self._count][kept]
+        super()._drop(kept)
 
     def applied(self) -> Applied:
         """All that was kept, by time."""

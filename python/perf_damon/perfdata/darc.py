@@ -49,13 +49,22 @@ class DarcCollector(SampleCollector):
     """Takes blocks, picks one event's samples out of them, and keeps its fields."""
 
     def __init__(
-        self, attr: Attr, event: EventFormat, zones: ZoneNames, *, data_size: int, path: str
+        self,
+        attr: Attr,
+        event: EventFormat,
+        zones: ZoneNames,
+        *,
+        data_size: int,
+        path: str,
+        streams: bool = False,
     ) -> None:
         """Raises DataError where the event's samples lack what is needed."""
         names = ("nid", "zone", *EVENTS[event.name])
         hint = "record without --darc; perf damon reads " + ", ".join(names)
         fields = raw_fields(event, path, hint, names)
-        super().__init__(attr, fields, {}, others=True, data_size=data_size, path=path)
+        super().__init__(
+            attr, fields, {}, others=True, data_size=data_size, path=path, streams=streams
+        )
         self._zones = zones
         self._names = EVENTS[event.name]
         self._parts: list[dict[str, np.ndarray]] = []
@@ -90,6 +99,8 @@ class DarcCollector(SampleCollector):
         part = {name: raw[name][rows].astype(np.uint64) for name in self._names}
         part["time"] = head["time"][rows].astype(np.uint64)
         nid = raw["nid"][rows].astype(np.uint32).view(np.int32)
+        if self._with_streams:
+            part["stream"] = head["stream"][rows].copy()
         part["zone"] = self._zone_of(nid, _texts(words, places, length[rows]))
         self._parts.append(part)
 
@@ -110,6 +121,20 @@ class DarcCollector(SampleCollector):
     def columns(self) -> dict[str, np.ndarray]:
         """All that was kept, in the order of the file."""
         return joined(self._parts, self._names)
+
+    def times(self) -> np.ndarray:
+        """uint64 (n,): the stamp of each sample that was kept."""
+        return joined(self._parts, ())["time"]
+
+    def streams(self) -> np.ndarray | None:
+        """uint32 (n,): which buffer each was in; None where nothing tells, or nobody asked."""
+        if not self._with_streams:
+            return None
+        return np.concatenate([np.empty(0, np.uint32), *(part["stream"] for part in self._parts)])
+
+    def _drop(self, kept: np.ndarray) -> None:
+        whole = joined(self._parts, self._names)
+        self._parts = [{name: column[kept] for name, column in whole.items()}]
 
 
 def joined(parts: Sequence[dict[str, np.ndarray]], names: Sequence[str]) -> dict[str, np.ndarray]:

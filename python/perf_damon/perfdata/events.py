@@ -43,7 +43,14 @@ class EventCollector(SampleCollector):
     """Takes blocks, picks damon_aggregated's samples out of them, and keeps their fields."""
 
     def __init__(
-        self, attr: Attr, event: EventFormat, *, others: bool, data_size: int, path: str
+        self,
+        attr: Attr,
+        event: EventFormat,
+        *,
+        others: bool,
+        data_size: int,
+        path: str,
+        streams: bool = False,
     ) -> None:
         """`others`: there are other events in the file, so ids must be looked at.
 
@@ -51,7 +58,9 @@ class EventCollector(SampleCollector):
         """
         hint = "perf damon reads target_id, nr_regions, start, end, nr_accesses and age"
         fields = raw_fields(event, path, hint, FIELDS, optional=("age",))
-        super().__init__(attr, fields, _KINDS, others=others, data_size=data_size, path=path)
+        super().__init__(
+            attr, fields, _KINDS, others=others, data_size=data_size, path=path, streams=streams
+        )
         self._target = np.zeros(self._capacity, dtype=np.uint16)
         self._keys: dict[tuple[int, int], int] = {}
         self._ordered = True
@@ -98,10 +107,22 @@ class EventCollector(SampleCollector):
             )
         return index
 
+    def _drop(self, kept: np.ndarray) -> None:
+        self._target[: len(kept)] = self._target[: self._count][kept]
+        super()._drop(kept)
+        time = self.times()
+        self._ordered = bool((time[1:] >= time[:-1]).all())
+        used, which = np.unique(self._target[: self._count], return_inverse=True)
+        keys = list(self._keys)
+        self._keys = {keys[old]: new for new, old in enumerate(used.tolist())}
+        self._target[: self._count] = which.reshape(-1)
+
     def events(self) -> Events:
         """All that was kept."""
+        columns = self.columns()
+        columns.pop("stream", None)
         return Events(
-            columns=self.columns(),
+            columns=columns,
             target=self._target[: self._count],
             keys=list(self._keys),
             ordered=self._ordered,

@@ -54,6 +54,7 @@ class SampleLayout:
     """Byte offsets within a sample; the raw data's offset varies where variable is True."""
 
     id: int | None
+    cpu: int | None
     tid: int
     time: int
     raw: int
@@ -61,6 +62,11 @@ class SampleLayout:
     read_format: int | None
     """How the counts that stand before the raw data look, where there are any."""
     callchain: bool
+
+    @property
+    def stream(self) -> int | None:
+        """Offset of what tells which buffer the sample was in: its id is of one processor."""
+        return self.cpu if self.id is None else self.id
 
     @property
     def variable(self) -> bool:
@@ -90,6 +96,7 @@ class SampleLayout:
             at += 8
         return cls(
             id=offsets.get(IDENTIFIER, offsets.get(ID)),
+            cpu=offsets.get(CPU),
             tid=offsets[TID] + 4,
             time=offsets[TIME],
             raw=at,
@@ -146,11 +153,13 @@ def raw_fields(
 def sample_dtype(layout: SampleLayout, fields: dict[str, tuple[int, str]], size: int) -> np.dtype:
     """A structured type that overlays samples of `size` bytes of fixed layout.
 
-    Names: header, id (where there is one), tid, time, raw_size and those of `fields`.
+    Names: header, id and stream (where there are such), tid, time, raw_size and those of `fields`.
     """
     columns = {"header": (0, "<u8"), "tid": (layout.tid, "<u4"), "time": (layout.time, "<u8")}
     if layout.id is not None:
         columns["id"] = (layout.id, "<u8")
+    if layout.stream is not None:
+        columns["stream"] = (layout.stream, "<u4")
     columns["raw_size"] = (layout.raw, "<u4")
     for name, (offset, kind) in fields.items():
         columns[name] = (layout.raw + 4 + offset, kind)

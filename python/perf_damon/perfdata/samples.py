@@ -12,6 +12,7 @@ from perf_damon.errors import DataError
 from perf_damon.perfdata.container import Attr
 from perf_damon.perfdata.layout import RECORD_SAMPLE, SampleLayout, raw_end, sample_dtype
 from perf_damon.perfdata.walk import Block
+from perf_damon.recording import Column
 
 _TYPE = np.uint64(0xFFFFFFFF)
 _WORD_SHIFT = np.uint64(51)
@@ -29,10 +30,11 @@ class SampleCollector(ABC):
         others: bool,
         data_size: int,
         path: str,
+        streams: bool = False,
     ) -> None:
         """`fields` tell where what is wanted lies in the raw data, `kinds` which of them (and
         `time`) become columns of which type. `others`: there are other events in the file, so
-        ids must be looked at.
+        ids must be looked at. `streams`: there is a column that tells the buffers apart.
 
         Raises DataError where the event's samples lack what is needed.
         """
@@ -57,6 +59,9 @@ class SampleCollector(ABC):
             for name, kind in kinds.items()
             if name in fields or name == "time"
         }
+        self._with_streams = streams and layout.stream is not None
+        if self._with_streams:
+            self._columns["stream"] = np.empty(self._capacity, dtype=np.uint32)
         self._count = 0
         self.skipped_records = 0
         """Samples of the event that do not hold what they should."""
@@ -64,6 +69,26 @@ class SampleCollector(ABC):
     def columns(self) -> dict[str, np.ndarray]:
         """All that was kept, in the order of the file."""
         return {name: column[: self._count] for name, column in self._columns.items()}
+
+    def times(self) -> Column:
+        """uint64 (n,): the stamp of each sample that was kept."""
+        return self._columns["time"][: self._count]
+
+    def streams(self) -> Column | None:
+        """uint32 (n,): which buffer each was in; None where nothing tells, or nobody asked."""
+        return self._columns["stream"][: self._count] if self._with_streams else None
+
+    def drop(self, wrong: Column) -> None:
+        """Take out samples whose time stamps are `wrong` (bool (n,)), and count them as skipped."""
+        kept = np.flatnonzero(~wrong)
+        self._drop(kept)
+        self.skipped_records += len(wrong) - len(kept)
+
+    def _drop(self, kept: Column) -> None:
+        """Keep these rows of the columns."""
+        for column in self._columns.values():
+            column[: len(kept)] = column[: self._count][kept]
+        self._count = len(kept)
 
     @abstractmethod
     def _kept(self, head: np.ndarray, raw: np.ndarray, first: int) -> None:
@@ -127,7 +152,7 @@ class SampleCollector(ABC):
         first, last = self._count, self._count + len(head)
         new = {name: column[first:last] for name, column in self._columns.items()}
         for name, column in new.items():
-            column[:] = (head if name == "time" else raw)[name]
+            column[:] = (head if name in ("time", "stream") else raw)[name]
         good = (new["start"] < new["end"]) & (new["nr_regions"] != 0)
         good &= raw["raw_size"] >= self._raw_end
         if not good.all():

@@ -19,6 +19,7 @@ from typing import IO
 import numpy as np
 
 from perf_damon.errors import DataError
+from perf_damon.perfdata import times
 from perf_damon.perfdata.applied import in_order
 from perf_damon.perfdata.darc import EVENTS, ZoneNames, build
 from perf_damon.perfdata.events import MAX_TARGETS, Events, no_events
@@ -78,6 +79,8 @@ class ScriptReader:
         """As in recording.Recording."""
         self.lost_events = 0
         """Events that the kernel dropped."""
+        self.skipped_records = 0
+        """Samples whose time stamps cannot be."""
         self.failed = False
         """perf script gave up before the end."""
 
@@ -98,6 +101,7 @@ class ScriptReader:
                 "a newer perf may; or record again: perf damon record PID",
             )
         self.failed = bool(complaint)
+        self._drop_wrong_times()
         if not self._parts and (with_darc or self._darc):
             return no_events()
         if not self._parts:
@@ -221,6 +225,21 @@ class ScriptReader:
         elif kind.startswith(b"LOST") and (m := _LOST.match(rest)):
             self.lost_events += int(m["count"])
 
+    def _drop_wrong_times(self) -> None:
+        columns = [_stamps(part) for part in (*self._parts, *self._acted)]
+        columns += [np.array([row[0] for row in rows], np.uint64) for rows in self._darc.values()]
+        if not times.doubtful(columns):
+            return
+        # perf has sorted them: nothing tells in which buffer they were.
+        found = iter(times.wrong(columns))
+        self._parts = [part[~next(found)] for part in self._parts]
+        self._acted = [part[~next(found)] for part in self._acted]
+        for event, rows in self._darc.items():
+            kept = ~next(found)
+            self._darc[event] = [row for row, keep in zip(rows, kept, strict=True) if keep]
+        after = sum(len(part) for part in (*self._parts, *self._acted, *self._darc.values()))
+        self.skipped_records = sum(map(len, columns)) - after
+
     def _events(self) -> Events:
         # A patched kernel may stop telling the age, but not within one recording.
         width = min(part.shape[1] for part in self._parts)
@@ -247,6 +266,10 @@ class ScriptReader:
             keys=[(int(tid), int(id_)) for tid, id_ in keys],
             ordered=bool((time[1:] >= time[:-1]).all()),
         )
+
+
+def _stamps(numbers: np.ndarray) -> np.ndarray:
+    return numbers[:, _COLUMNS.index("s")] * np.uint64(10**9) + numbers[:, _COLUMNS.index("ns")]
 
 
 class _Perf:
