@@ -23,7 +23,7 @@ from perf_damon.perfdata import times
 from perf_damon.perfdata.applied import in_order
 from perf_damon.perfdata.darc import EVENTS, ZoneNames, build
 from perf_damon.perfdata.events import MAX_TARGETS, Events, no_events
-from perf_damon.perfdata.sideband import MappingTable
+from perf_damon.perfdata.sideband import COMM_MAX, MappingTable
 from perf_damon.recording import WHYS, Applied, Darc, Mappings
 
 _EVENT = b" damon:damon_aggregated: "
@@ -210,7 +210,7 @@ class ScriptReader:
             name = m["name"].decode(errors="replace")
             self._table.add(time, int(m["pid"]), start, start + size, offset, name)
         elif kind == b"COMM" and (m := _COMM.fullmatch(rest)):
-            pid, comm = int(m["pid"]), m["comm"].decode(errors="replace")
+            pid, comm = int(m["pid"]), m["comm"].decode(errors="replace")[:COMM_MAX]
             if m["pid"] == m["tid"]:
                 self.comms[pid] = comm
                 if m["exec"]:

@@ -40,6 +40,9 @@ _LOST_TO_FILTER = 1 << 15
 _MAX_INHERITED = 1 << 18
 """Rows that forked processes inherit, all together."""
 _NAME_AT = {RECORD_MMAP: 40, RECORD_MMAP2: 72}
+_PATH_MAX, COMM_MAX = 4095, 63
+"""Characters that names of files and of threads have at most (those of kernel threads are longer
+than TASK_COMM_LEN)."""
 
 Row = tuple[int, int, int, int, int, int]
 
@@ -57,7 +60,7 @@ class MappingTable:
         """Something was mapped."""
         if not 0 <= start < end < 1 << 64 or pid < 0:
             return
-        index = self._names.setdefault(name, len(self._names))
+        index = self._names.setdefault(name[:_PATH_MAX], len(self._names))
         row = (time, pid, start, end, offset, index)
         self._rows.append(row)
         self._living.setdefault(pid, []).append(row)
@@ -140,11 +143,11 @@ class SidebandCollector:
             elif kind == RECORD_COMM:
                 pid, tid = struct.unpack_from("<ii", record, 8)
                 if pid == tid:
-                    self.comms[pid] = _text(record, 16)
+                    self.comms[pid] = _text(record, 16)[:COMM_MAX]
                     if misc & _COMM_EXEC:
                         self._table.forget(pid)
                 else:
-                    self.comms.setdefault(pid, _text(record, 16))
+                    self.comms.setdefault(pid, _text(record, 16)[:COMM_MAX])
             elif kind in (RECORD_FORK, RECORD_EXIT):
                 pid, parent, tid, _, time = struct.unpack_from("<4iQ", record, 8)
                 if kind == RECORD_FORK:

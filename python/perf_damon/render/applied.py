@@ -11,8 +11,17 @@ import numpy as np
 from perf_damon.analysis.mappings import Atlas
 from perf_damon.analysis.view import BLOCK_ROWS, View
 from perf_damon.recording import Applied, Column
-from perf_damon.render.columns import decimal, fixed, hexadecimal, join, literal, words
-from perf_damon.render.regions import age_us, mapping, quote_csv, rate
+from perf_damon.render.columns import (
+    Lexicon,
+    Words,
+    decimal,
+    fixed,
+    hexadecimal,
+    join,
+    literal,
+    words,
+)
+from perf_damon.render.regions import age_us, mapping, mapping_names, rate
 from perf_damon.render.text import clean
 
 TEXT_HEAD = (
@@ -34,11 +43,14 @@ def applied_texts(
     damon_aggregated event, and what was done before that has time 0.
     """
     write = {"text": _text, "csv": _csv, "json": _json}[format]
+    names = mapping_names(atlas, format)
     for first in range(0, len(rows), BLOCK_ROWS):
-        yield write(view, rows[first : first + BLOCK_ROWS], actions, atlas)
+        yield write(view, rows[first : first + BLOCK_ROWS], actions, atlas, names)
 
 
-def _text(view: View, rows: Applied, actions: Sequence[str | None], atlas: Atlas) -> str:
+def _text(
+    view: View, rows: Applied, actions: Sequence[str | None], atlas: Atlas, names: Lexicon
+) -> str:
     n, target = len(rows), view.target
     gap = literal(" ", n)
     return join(
@@ -63,13 +75,15 @@ def _text(view: View, rows: Applied, actions: Sequence[str | None], atlas: Atlas
             gap,
             fixed(age_us(view, rows.age), 6),
             gap,
-            mapping(atlas, rows.start, rows.end, [clean(n) for n in (*atlas.names, "-")]),
+            mapping(atlas, rows.start, rows.end, names),
             literal("\n", n),
         )
     )
 
 
-def _csv(view: View, rows: Applied, actions: Sequence[str | None], atlas: Atlas) -> str:
+def _csv(
+    view: View, rows: Applied, actions: Sequence[str | None], atlas: Atlas, names: Lexicon
+) -> str:
     n, target = len(rows), view.target
     comma = literal(",", n)
     pid = "" if target.pid is None else target.pid
@@ -95,13 +109,15 @@ def _csv(view: View, rows: Applied, actions: Sequence[str | None], atlas: Atlas)
             comma,
             fixed(age_us(view, rows.age), 6),
             comma,
-            mapping(atlas, rows.start, rows.end, [quote_csv(n) for n in (*atlas.names, "")]),
+            mapping(atlas, rows.start, rows.end, names),
             literal("\n", n),
         )
     )
 
 
-def _json(view: View, rows: Applied, actions: Sequence[str | None], atlas: Atlas) -> str:
+def _json(
+    view: View, rows: Applied, actions: Sequence[str | None], atlas: Atlas, names: Lexicon
+) -> str:
     n, target = len(rows), view.target
     head = f',"kdamond":{target.kdamond},"target":{target.id},"pid":{json.dumps(target.pid)}'
     quoted = [None if action is None else json.dumps(action) for action in actions]
@@ -126,17 +142,18 @@ def _json(view: View, rows: Applied, actions: Sequence[str | None], atlas: Atlas
             literal(',"age_s":', n),
             fixed(age_us(view, rows.age), 6),
             literal(',"mapping":', n),
-            mapping(atlas, rows.start, rows.end, [*map(json.dumps, atlas.names), "null"]),
+            mapping(atlas, rows.start, rows.end, names),
             literal("}\n", n),
         )
     )
 
 
-def _action(rows: Applied, actions: Sequence[str | None], unknown: str) -> Column:
+def _action(rows: Applied, actions: Sequence[str | None], unknown: str) -> Words:
     """The name of each row's action."""
     names = [unknown if action is None else clean(action) for action in actions]
     told = (rows.context == 0) & (rows.scheme < len(names))
-    return words(np.where(told, rows.scheme, len(names)).astype(np.int64), [*names, unknown])
+    index = np.where(told, rows.scheme, len(names)).astype(np.int64)
+    return words(index, Lexicon([*names, unknown]))
 
 
 def _time(view: View, rows: Applied) -> Column:

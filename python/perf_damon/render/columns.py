@@ -8,6 +8,7 @@ on n numbers side by side. Absent characters are 0 and vanish when the rows are 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +19,9 @@ _ZERO = ord("0")
 _POWERS = 10 ** np.arange(1, 20, dtype=np.uint64)
 _BLANK = ord(" ")
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
+_LONGEST_CELL = 128
+_MARK = b"\x01"
+"""No text has it: clean() and json.dumps() leave no control characters."""
 
 
 def decimal(values: Column, width: int = 1, blank: bool = False) -> Column:
@@ -61,17 +65,48 @@ def literal(text: str, n: int) -> Column:
     return np.broadcast_to(encoded[:, None], (len(encoded), n))
 
 
-def words(index: Column, texts: Sequence[str]) -> Column:
-    """texts[index[i]] in row i; index is (n,) and rises from 0."""
-    encoded = np.array([text.encode() or b"\0" for text in texts], np.bytes_)
-    matrix = encoded.view(np.uint8).reshape(len(texts), -1)
-    return matrix[index].T
+class Lexicon:
+    """Texts that the rows of a column choose from."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        encoded = [text.encode() or b"\0" for text in texts]
+        self.long = {i: text for i, text in enumerate(encoded) if len(text) > _LONGEST_CELL}
+        """Those that would make all rows wide: a mark stands for them until all is joined."""
+        cells = [_MARK if i in self.long else text for i, text in enumerate(encoded)]
+        self.cells = np.array(cells, np.bytes_).view(np.uint8).reshape(len(texts), -1)
 
 
-def join(fields: Sequence[Column]) -> str:
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A field: texts[index[i]] in row i."""
+
+    index: Column
+    """(n,), from 0 on."""
+    texts: Lexicon
+
+
+def words(index: Column, texts: Lexicon) -> Words:
+    """The text that `index` (n,) names in each row."""
+    return Words(index, texts)
+
+
+def join(fields: Sequence[Column | Words]) -> str:
     """The rows as one text."""
-    matrix = np.ascontiguousarray(np.vstack(fields).T)
-    return matrix[matrix != ABSENT].tobytes().decode()
+    matrix = np.vstack([f.texts.cells[f.index].T if isinstance(f, Words) else f for f in fields])
+    matrix = np.ascontiguousarray(matrix.T)
+    text = matrix[matrix != ABSENT].tobytes()
+    marks = [
+        (row, at, field.texts.long[int(field.index[row])])
+        for at, field in enumerate(fields)
+        if isinstance(field, Words) and field.texts.long
+        for row in np.flatnonzero(np.isin(field.index, list(field.texts.long))).tolist()
+    ]
+    if marks:
+        first, *rest = text.split(_MARK)
+        long = [text for _, _, text in sorted(marks)]
+        parts = (part for pair in zip(long, rest, strict=True) for part in pair)
+        text = b"".join((first, *parts))
+    return text.decode()
 
 
 def _digits(values: Column, places: int) -> Column:

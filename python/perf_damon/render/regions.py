@@ -11,7 +11,16 @@ import numpy as np
 from perf_damon.analysis.mappings import Atlas
 from perf_damon.analysis.view import Block, View, blocks
 from perf_damon.recording import Column
-from perf_damon.render.columns import decimal, fixed, hexadecimal, join, literal, words
+from perf_damon.render.columns import (
+    Lexicon,
+    Words,
+    decimal,
+    fixed,
+    hexadecimal,
+    join,
+    literal,
+    words,
+)
 from perf_damon.render.text import clean
 
 TEXT_HEAD = "# time_s target start-end size_bytes nr_accesses rate_percent age_s mapping\n"
@@ -24,12 +33,13 @@ def region_texts(view: View, atlas: Atlas, format: str) -> Iterator[str]:
     A region belongs to the mapping at its start, or to the first one inside of it.
     """
     write = {"text": _text, "csv": _csv, "json": _json}[format]
+    names = mapping_names(atlas, format)
     for block in blocks(view):
         if len(block.start):
-            yield write(view, atlas, block)
+            yield write(view, atlas, names, block)
 
 
-def _text(view: View, atlas: Atlas, block: Block) -> str:
+def _text(view: View, atlas: Atlas, names: Lexicon, block: Block) -> str:
     n, target = len(block.start), view.target
     gap = literal(" ", n)
     age = literal("-", n) if block.age is None else fixed(age_us(view, block.age), 6)
@@ -49,13 +59,13 @@ def _text(view: View, atlas: Atlas, block: Block) -> str:
             gap,
             age,
             gap,
-            mapping(atlas, block.start, block.end, [clean(n) for n in (*atlas.names, "-")]),
+            mapping(atlas, block.start, block.end, names),
             literal("\n", n),
         )
     )
 
 
-def _csv(view: View, atlas: Atlas, block: Block) -> str:
+def _csv(view: View, atlas: Atlas, names: Lexicon, block: Block) -> str:
     n, target = len(block.start), view.target
     comma = literal(",", n)
     pid = "" if target.pid is None else target.pid
@@ -76,17 +86,16 @@ def _csv(view: View, atlas: Atlas, block: Block) -> str:
             comma,
             age,
             comma,
-            mapping(atlas, block.start, block.end, [quote_csv(n) for n in (*atlas.names, "")]),
+            mapping(atlas, block.start, block.end, names),
             literal("\n", n),
         )
     )
 
 
-def _json(view: View, atlas: Atlas, block: Block) -> str:
+def _json(view: View, atlas: Atlas, names: Lexicon, block: Block) -> str:
     n, target = len(block.start), view.target
     age = literal("null", n) if block.age is None else fixed(age_us(view, block.age), 6)
     head = f',"kdamond":{target.kdamond},"target":{target.id},"pid":{json.dumps(target.pid)}'
-    names = [json.dumps(name) for name in atlas.names]
     return join(
         (
             literal('{"time_ns":', n),
@@ -102,7 +111,7 @@ def _json(view: View, atlas: Atlas, block: Block) -> str:
             literal(',"age_s":', n),
             age,
             literal(',"mapping":', n),
-            mapping(atlas, block.start, block.end, [*names, "null"]),
+            mapping(atlas, block.start, block.end, names),
             literal("}\n", n),
         )
     )
@@ -130,11 +139,21 @@ def age_us(view: View, age: Column) -> Column:
     return age.astype(np.uint64) * np.uint64(view.interval_ns // 1000)
 
 
-def mapping(atlas: Atlas, start: Column, end: Column, names: list[str]) -> Column:
+def mapping_names(atlas: Atlas, format: str) -> Lexicon:
+    """The names of an atlas as a format has them, and last that of no mapping."""
+    if format == "json":
+        return Lexicon([*map(json.dumps, atlas.names), "null"])
+    if format == "csv":
+        return Lexicon([*map(quote_csv, atlas.names), ""])
+    return Lexicon([*map(clean, atlas.names), "-"])
+
+
+def mapping(atlas: Atlas, start: Column, end: Column, names: Lexicon) -> Words:
     """The name of the mapping that each range belongs to; the last of names is for none."""
+    none = len(atlas.names)
     if len(atlas) == 0:
-        return literal(names[-1], len(start))
+        return words(np.full(len(start), none), names)
     at = np.searchsorted(atlas.end, start, "right")
     inside = np.minimum(at, len(atlas) - 1)
     held = (at < len(atlas)) & (atlas.start[inside] < end)
-    return words(np.where(held, atlas.name[inside], len(names) - 1), names)
+    return words(np.where(held, atlas.name[inside], none), names)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +41,30 @@ class Canvas:
 
 
 def clean(text: str) -> str:
-    """A name from a recording, without what could steer the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    """A name from a recording, without what could steer the terminal.
+
+    Variation selectors go as well: terminals do not agree on the width of what has one.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "?" for c in text if not _is_variation_selector(c))
+
+
+def _is_variation_selector(c: str) -> bool:
+    return "\ufe00" <= c <= "\ufe0f" or "\U000e0100" <= c <= "\U000e01ef"
 
 
 def text_width(text: str) -> int:
     """Terminal columns that a clean text takes."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in text
-    )
+    return len(text) if text.isascii() else sum(map(char_width, text))
+
+
+@lru_cache(maxsize=1 << 12)
+def char_width(c: str) -> int:
+    """Terminal columns of a character: 2 for CJK and emoji, 0 for what joins the one before."""
+    if unicodedata.category(c) in ("Mn", "Me") or "\u1160" <= c <= "\u11ff":
+        return 0
+    return 2 if unicodedata.east_asian_width(c) in "WF" else 1
 
 
 def pad(text: str, width: int, right: bool = False) -> str:
@@ -64,27 +77,47 @@ def shorten(text: str, width: int, ellipsis: str = "…") -> str:
     """Text that fits a width; what is cut is its beginning, because paths differ at their end."""
     if text_width(text) <= width:
         return text
-    room = max(0, width - len(ellipsis))
-    while text and text_width(text) > room:
-        text = text[1:]
-    return (ellipsis + text)[:width] if width > 0 else ""
+    room = width - text_width(ellipsis)
+    if room < 0:
+        return "" if width <= 0 else ellipsis[:width]
+    first = len(text)
+    while first and (room := room - char_width(text[first - 1])) >= 0:
+        first -= 1
+    # What joined a character that is cut would join the ellipsis.
+    while first < len(text) and char_width(text[first]) == 0:
+        first += 1
+    return ellipsis + text[first:]
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns (at least 20)."""
-    width = max(20, width)
-    lines, line = [], ""
+    """Lines of at most `width` columns; words that are longer are cut."""
+    width = max(2, width)
+    lines, line, used = [], "", 0
     for word in text.split(" "):
-        while len(word) > width:
-            lines += [line] if line else []
-            lines.append(word[:width])
-            line, word = "", word[width:]
-        if line and text_width(line) + 1 + text_width(word) > width:
+        size = text_width(word)
+        if size > width:
+            *whole, line = [*([line] if line else []), *_pieces(word, width)]
+            lines += whole
+            used = text_width(line)
+        elif line and used + 1 + size > width:
             lines.append(line)
-            line = word
+            line, used = word, size
         else:
-            line = f"{line} {word}" if line else word
+            line, used = (f"{line} {word}", used + 1 + size) if line else (word, size)
     return [*lines, line]
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    """A word in pieces of at most `width` columns, which are at least 2."""
+    if word.isascii():
+        return [word[i : i + width] for i in range(0, len(word), width)]
+    pieces, first, used = [], 0, 0
+    for i, c in enumerate(word):
+        used += char_width(c)
+        if used > width:
+            pieces.append(word[first:i])
+            first, used = i, char_width(c)
+    return [*pieces, word[first:]]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: str) -> list[str]:

@@ -404,3 +404,14 @@ def test_long_runs_of_another_event_are_no_damage(read):
         [(SECOND, snapshot(600)), (3 * SECOND, snapshot(600))]
     )
     assert not recording.losses
+
+
+def test_names_are_as_long_as_the_kernel_can_make_them(read):
+    """PATH_MAX; a record has room for 60,000 characters of nonsense."""
+    writer = Writer()
+    writer.mmap2(500, 0x10000, 0x2000, "/" + "x" * 60_000)
+    writer.comm(500, "y" * 60_000)
+    writer.regions(time=1, regions=snapshot())
+    recording = read(writer)
+    assert recording.mappings.names == ("/" + "x" * 4094,)
+    assert recording.comms == {500: "y" * 63}

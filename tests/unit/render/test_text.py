@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from perf_damon.render.ramp import BLANK, ramp
-from perf_damon.render.text import Canvas, clean, percent, shorten, table, text_width
+from perf_damon.render.text import Canvas, clean, percent, shorten, table, text_width, wrap
 from perf_damon.render.ticks import size_label, size_step, time_label, time_step
 
 
@@ -20,6 +20,48 @@ def test_shorten_keeps_the_end_and_counts_wide_characters():
     assert shorten("libc", 4) == "libc"
     assert text_width("漢字a") == 5
     assert text_width(shorten("漢字漢字", 5)) <= 5
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [
+        ("漢字", 4), ("한글", 4), ("ｆｕｌｌ", 8), ("🚀x", 3), ("é", 1), ("e\u0301", 1), ("के", 1),
+        ("1\u20dd", 1), ("ไม่", 2), ("가".encode().decode(), 2), ("ᄀ\u1161\u11a8", 2), ("", 0),
+    ],
+)  # fmt: skip
+def test_width_of_characters(text, width):
+    """As tmux, xterm and foot draw them."""
+    assert text_width(clean(text)) == width
+
+
+def test_what_changes_the_width_of_a_character_is_left_out():
+    assert clean("❤\ufe0f!") == "❤!"
+    assert clean("a\U000e0100b") == "ab"
+
+
+def test_shorten_leaves_no_mark_without_its_letter():
+    assert shorten("abcde\u0301fg", 3) == "…fg"
+    assert shorten("abcde\u0301fg", 4) == "…e\u0301fg"
+
+
+def test_shorten_takes_as_long_as_the_name_not_its_square():
+    """Cut column by column from its beginning, this one would take hours."""
+    assert shorten("ü" * 3_000_000 + "end", 5) == "…üend"
+
+
+def test_wrap_cuts_words_by_their_columns():
+    assert wrap("ab 漢字漢字 c", 5) == ["ab", "漢字", "漢字", "c"]
+    for width in range(2, 30):
+        lines = wrap("some text 漢字漢字漢字漢字漢字 of/a/path/that/is/long🚀🚀🚀 e\u0301nd", width)
+        assert max(map(text_width, lines)) <= width
+        assert "".join(lines).replace(" ", "") == (
+            "sometext漢字漢字漢字漢字漢字of/a/path/that/is/long🚀🚀🚀e\u0301nd"
+        )
+
+
+def test_wrap_takes_as_long_as_the_text():
+    word = "x" * 4_000_000
+    assert sum(map(len, wrap(f"a {word}", 4))) == len(word) + 1
 
 
 def test_table():
