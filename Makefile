@@ -5,7 +5,6 @@
 PREFIX ?= /usr/local
 PYTHON ?= /usr/bin/python3
 PERF_EXEC ?= $(shell perf --exec-path 2>/dev/null)
-LIB := $(PREFIX)/lib/perf-damon
 MAN := build/man/perf-damon.1
 VENV := build/venv
 VENV_SYSTEM := build/venv-system
@@ -75,7 +74,8 @@ $(DEBUG): debug-%:
 lint: setup $(MAN)
 	$(VENV)/bin/ruff check --quiet
 	$(VENV)/bin/ruff format --check --quiet
-	shellcheck --severity=warning lab/setup lab/guest-init lab/demo .ci/run tools/perf/perf-damon-completion.sh \
+	shellcheck --severity=warning lab/setup lab/guest-init lab/demo .ci/run tools/install \
+		tools/perf/perf-damon-completion.sh \
 		tools/perf/scripts/python/bin/damon-heatmap-* tools/perf/tests/shell/damon.sh
 	man --warnings -E UTF-8 -l -Tutf8 -Z $(MAN) 2>&1 >/dev/null | (! grep .)
 
@@ -121,33 +121,17 @@ $(MAN): tools/perf/Documentation/perf-damon.txt
 	sed 's/linkperf:\([a-z-]*\)\[\([0-9]\)\]/*\1*(\2)/g' $< | \
 		asciidoctor -b manpage -a mansource=perf -a manmanual='perf Manual' -o $@ -
 
+install uninstall: export PREFIX := $(PREFIX)
+install uninstall: export DESTDIR := $(DESTDIR)
+install uninstall: export PERF_EXEC := $(PERF_EXEC)
+install uninstall: export PYTHON := $(PYTHON)
+install uninstall: export MAN := $(MAN)
+
 install: $(MAN)
-	@$(PYTHON) -c 'import numpy' || \
-		{ echo 'make: apt install python3-numpy (and python3-pandas for notebooks)' >&2; exit 1; }
-	install -d $(DESTDIR)$(LIB)/scripts/python/bin $(DESTDIR)$(PREFIX)/bin
-	cp -R python/perf_damon $(DESTDIR)$(LIB)/
-	find $(DESTDIR)$(LIB) -name __pycache__ -prune -exec rm -rf '{}' +
-	$(PYTHON) -m compileall -q -s '$(DESTDIR)' $(DESTDIR)$(LIB)/perf_damon
-	install -m 0755 tools/perf/perf-damon $(DESTDIR)$(PREFIX)/bin/perf-damon
-	install -m 0644 tools/perf/scripts/python/damon_heatmap.py $(DESTDIR)$(LIB)/scripts/python/
-	install -m 0755 tools/perf/scripts/python/bin/damon-heatmap-* $(DESTDIR)$(LIB)/scripts/python/bin/
-	install -D -m 0644 $(MAN) $(DESTDIR)$(PREFIX)/share/man/man1/perf-damon.1
-	install -D -m 0644 tools/perf/perf-damon-completion.sh \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/perf
-	@if [ -z '$(PERF_EXEC)' ]; then echo 'make: perf is not installed: perf script will not find damon_heatmap.py' >&2; else \
-	echo 'link the script into $(PERF_EXEC)/scripts/python' && \
-	install -d $(DESTDIR)$(PERF_EXEC)/scripts/python/bin && \
-	ln -sf $(LIB)/scripts/python/damon_heatmap.py $(DESTDIR)$(PERF_EXEC)/scripts/python/ && \
-	ln -sf $(LIB)/scripts/python/bin/damon-heatmap-record $(LIB)/scripts/python/bin/damon-heatmap-report \
-		$(DESTDIR)$(PERF_EXEC)/scripts/python/bin/; fi
+	@tools/install install
 
 uninstall:
-	rm -rf $(DESTDIR)$(LIB)
-	rm -f $(DESTDIR)$(PREFIX)/bin/perf-damon $(DESTDIR)$(PREFIX)/share/man/man1/perf-damon.1 \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/perf
-	[ -z '$(PERF_EXEC)' ] || rm -f $(DESTDIR)$(PERF_EXEC)/scripts/python/damon_heatmap.py \
-		$(DESTDIR)$(PERF_EXEC)/scripts/python/bin/damon-heatmap-record \
-		$(DESTDIR)$(PERF_EXEC)/scripts/python/bin/damon-heatmap-report
+	@tools/install uninstall
 
 clean:
 	rm -rf build

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,10 +20,28 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def make(target: str, root: Path) -> None:
-    # -o: the manual may be built by another run at the same time
-    words = ["make", "-s", "-C", str(CHECKOUT), target, f"DESTDIR={root}", "PERF_EXEC=/usr/lib/px"]
-    subprocess.run(words, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+def attempt(target: str, root: Path, *words: str, path: str = "") -> subprocess.CompletedProcess:
+    command = ["make", "-s", "-C", str(CHECKOUT), target, f"DESTDIR={root}", *words]
+    return subprocess.run(
+        [*command, "PERF_EXEC=/usr/lib/px"],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PATH": f"{path}:{os.environ['PATH']}"},
+    )
+
+
+def make(target: str, root: Path, *words: str) -> None:
+    result = attempt(target, root, *words)
+    assert result.returncode == 0, result.stderr
+
+
+def files(root: Path) -> list[str]:
+    return sorted(
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +134,76 @@ def test_the_example_schemes(root: Path) -> None:
 
 def test_uninstall_takes_all_of_it_away(tmp_path: Path) -> None:
     make("install", tmp_path)
+    make("install", tmp_path)  # over itself
     make("uninstall", tmp_path)
-    left = [path for path in tmp_path.rglob("*") if not path.is_dir()]
-    assert left == []
+    assert files(tmp_path) == []
+
+
+def test_the_completion_of_perf_itself_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "usr/share/bash-completion/completions"
+    folder.mkdir(parents=True)
+    (folder / "perf").write_text("# perf's own\n")
+    make("install", tmp_path, "PREFIX=/usr")
+    assert (folder / "perf").read_text() == "# perf's own\n"
+    assert "_perf_damon" in (tmp_path / "etc/bash_completion.d/perf-damon").read_text()
+    make("uninstall", tmp_path, "PREFIX=/usr")
+    assert files(tmp_path) == ["usr/share/bash-completion/completions/perf"]
+
+
+@pytest.mark.parametrize(
+    "name", ["usr/local/bin/perf-damon", "usr/lib/px/scripts/python/damon_heatmap.py",
+             "usr/local/share/bash-completion/completions/perf"],
+)  # fmt: skip
+def test_nothing_is_written_over(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text("somebody else's\n")
+    result = attempt("install", tmp_path)
+    assert result.returncode != 0
+    assert f"/{name} is there, and not of perf damon" in result.stderr
+    assert "nothing was changed" in result.stderr
+    assert files(tmp_path) == [name]
+    result = attempt("uninstall", tmp_path)
+    assert f"/{name} is not of perf damon: left alone" in result.stderr
+    assert path.read_text() == "somebody else's\n"
+
+
+def test_files_of_packages_are_left_alone(tmp_path: Path) -> None:
+    """As those of the Debian package of perf damon, which look like ours."""
+    root = tmp_path / "root"
+    make("install", root)
+    before = files(root)
+    program = tmp_path / "bin/dpkg-query"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nfor path; do :; done\necho "perf-damon: $path"\n')
+    program.chmod(0o755)
+    result = attempt("install", root, path=str(program.parent))
+    assert result.returncode != 0
+    assert "/usr/local/lib/perf-damon is of the package perf-damon" in result.stderr
+    result = attempt("uninstall", root, path=str(program.parent))
+    assert "/usr/local/bin/perf-damon is of the package perf-damon: left alone" in result.stderr
+    assert files(root) == before
+
+
+def test_all_of_it_or_nothing(tmp_path: Path) -> None:
+    # Root may write everywhere, but makes no folder in a file.
+    (tmp_path / "usr/local").mkdir(parents=True)
+    (tmp_path / "usr/local/share").write_text("")
+    result = attempt("install", tmp_path)
+    assert result.returncode != 0
+    assert "share/man/man1 cannot be written to: become root" in result.stderr
+    assert "nothing was changed" in result.stderr
+    assert files(tmp_path) == ["usr/local/share"]
+
+
+def test_without_a_right_to_perfs_folder(tmp_path: Path) -> None:
+    (tmp_path / "usr/lib").mkdir(parents=True)
+    (tmp_path / "usr/lib/px").write_text("")
+    result = attempt("install", tmp_path, "PREFIX=/home/me/my .local")
+    assert result.returncode == 0, result.stderr
+    script = "/home/me/my .local/lib/perf-damon/scripts/python/damon_heatmap.py"
+    assert f"perf script -s {script}" in result.stderr
+    assert Path(f"{tmp_path}{script}").is_file()
+    assert (tmp_path / "home/me/my .local/bin/perf-damon").is_file()
+    make("uninstall", tmp_path, "PREFIX=/home/me/my .local")
+    assert files(tmp_path) == ["usr/lib/px"]
