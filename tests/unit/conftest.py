@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import default_signals
 import pytest
 from fake_kernel import machine
 
 from perf_damon.control.system import System
+
+default_signals.heed()
 
 
 @pytest.fixture
