@@ -10,6 +10,7 @@ VENV := build/venv
 VENV_SYSTEM := build/venv-system
 KERNEL ?= debian
 CMD ?= perf damon status
+FILES ?= 20000
 GUESTS := guest-commands guest-errors guest-schemes guest-truth
 # What is tested on the kernel built from kernel/, whatever KERNEL is.
 OURS := ours-commands ours-darc ours-kernel ours-schemes ours-selftests ours-truth
@@ -19,7 +20,7 @@ DEBUG_TESTS ?= -m stress
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
 
 .PHONY: help setup demo test test-unit test-guest $(GUESTS) $(OURS) $(DEBUG) lint guest bench man install uninstall
-.PHONY: clean kernel kunit check-kernel patches test-patches
+.PHONY: fuzz-report clean kernel kunit check-kernel patches test-patches
 
 help:
 	@echo 'make demo      record and report a real program, in a guest (installs what it needs)'
@@ -30,6 +31,7 @@ help:
 	@echo 'make check-kernel  all warnings of compiler, sparse, kernel-doc and checkpatch'
 	@echo 'make debug-kernel  stress tests with KASAN, lockdep and fault injection; DEBUG_TESTS= all tests'
 	@echo 'make debug-darc    the same for all tests of DARC'
+	@echo 'make fuzz-report  reports of $(FILES) damaged recordings; SEED= ONLY= for one of them again'
 	@echo 'make patches   the kernel code as a series for mail, in build/patches'
 	@echo 'make bench     reports: speed and memory; kernel: accuracy, schemes and DARC; three hours, nothing else'
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
@@ -78,6 +80,11 @@ lint: setup $(MAN)
 		tools/perf/perf-damon-completion.sh \
 		tools/perf/scripts/python/bin/damon-heatmap-* tools/perf/tests/shell/damon.sh
 	man --warnings -E UTF-8 -l -Tutf8 -Z $(MAN) 2>&1 >/dev/null | (! grep .)
+
+# Damaged recordings, 20,000 of them; SEED= and ONLY= show one again.
+fuzz-report: setup
+	PYTHONPATH=python:tests/unit $(VENV)/bin/python -X faulthandler tests/unit/fuzz_report.py \
+		--files $(FILES) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 $(VENV_SYSTEM)/done: lab/requirements.txt lab/packages.txt
 	/usr/bin/python3 -m venv --system-site-packages $(VENV_SYSTEM)

@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 import json
+import sys
 
+import fuzz_files
+import fuzz_report
 import numpy as np
 import pytest
 import recordings
+from fuzz_report import MEMORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perf_damon import cli
 from perf_damon.analysis.advice import advise
 from perf_damon.analysis.select import select
 from perf_damon.commands.report_views import Options, Report
@@ -92,3 +97,36 @@ def test_every_view_ends_well(snapshots, maps, acts, ages, attributes, window, v
         width = width or line.count(",")
         assert line.count(",") >= width
     assert np.geterr()["over"] == "warn"
+
+
+@pytest.mark.parametrize("part", range(6))
+def test_files_with_damaged_fields(tmp_path, part):
+    """What make fuzz-report does, with some hundred files that are always the same."""
+    for number in range(100):
+        words, what = fuzz_report.try_one(f"unit {part}:{number}", tmp_path / "perf.data")
+        assert not what, f"file {number} of seed 'unit {part}': perf damon {' '.join(words)}"
+
+
+def test_the_fuzzer_draws_the_same_file_again():
+    assert fuzz_files.draw("1:2") == fuzz_files.draw("1:2")
+    assert fuzz_files.draw("1:2") != fuzz_files.draw("1:3")
+
+
+def test_the_fuzzer_finds_what_goes_wrong(monkeypatch, tmp_path, capsys):
+    """A traceback, a warning of numpy, too much memory, more than one error."""
+
+    def overflow():
+        return np.array([2e300]) * np.array([2e300])
+
+    faults = {
+        "ZeroDivisionError": lambda: 1 // 0,
+        "RuntimeWarning": overflow,
+        "out of memory": lambda: np.ones(2 * MEMORY, np.uint8),
+        "more than one": lambda: print("Error: a\nError: b", file=sys.stderr),
+    }
+    for word, fault in faults.items():
+        monkeypatch.setattr(cli, "_dispatch", lambda _, fault=fault: (fault(), 255)[1])
+        assert word in fuzz_report.try_one("1:1", tmp_path / "perf.data")[1]
+    monkeypatch.setattr(sys, "argv", ["fuzz-report", "--files", "2", "--seed", "7"])
+    assert fuzz_report.main() == 1
+    assert "make fuzz-report SEED=7 ONLY=1" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from perf_damon.parameters import Attributes, Kdamond, Parameters
 from perf_damon.perfdata.events import Events
 from perf_damon.recording import Mappings, Regions, Target
 
+OPERATIONS = ("vaddr", "fvaddr", "paddr")
 USER_END = 1 << 63
 """Addresses from here on are the kernel's on every 64-bit machine."""
 _MIN_COVERED = 0.5
@@ -97,7 +98,7 @@ def _target(tid: int, id_: int, rows: slice, regions: Regions, kdamond: Kdamond 
         offsets=offsets,
         attributes=attributes,
         attributes_inferred=inferred,
-        operations=kdamond.operations if kdamond else None,
+        operations=kdamond.operations if kdamond and kdamond.operations in OPERATIONS else None,
         pid=kdamond.pids[id_] if kdamond and id_ < len(kdamond.pids) else None,
     )
 

@@ -84,8 +84,8 @@ class DarcCollector(SampleCollector):
         head, raw = self._overlay(words, at, shift)
         ours = raw["common_type"] == self._type
         self._skip(~ours)
-        offset = (raw["zone"] & 0xFFFF).astype(np.int64)
-        length = (raw["zone"] >> 16).astype(np.int64)
+        zone = raw["zone"].astype(np.int64)
+        offset, length = zone & 0xFFFF, zone >> 16 & 0xFFFF
         before = layout.raw + 4 + shift
         good = ours & (length > 0) & (length <= _TEXT_BYTES)
         good &= (offset + length <= raw["raw_size"]) & (before + offset + length <= sizes)
