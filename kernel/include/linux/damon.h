@@ -162,6 +162,10 @@ struct damon_target {
 	struct damon_probes probes[2];
 	bool gone;
 	struct list_head list;
+
+/* private: damon_pair_targets()'s */
+	struct list_head by_pid;
+	struct damon_target *before;	/* while it is being committed: what it was */
 };
 
 /**

@@ -300,6 +300,7 @@ static void apply_to_target(struct round *round, struct damon_target *t,
 			.end = min(r->ar.end, range->end),
 		};
 
+		cond_resched();
 		if (part.start < part.end && damos_matches(round->ctx, round->s, r))
 			i = apply_to_region(round, t, target_idx, i, part);
 	}
@@ -345,6 +346,7 @@ static void apply_to_ctx(struct round *round, unsigned long target_idx, unsigned
 			else
 				range.end = addr;
 		}
+		cond_resched();
 		if (from_there ? idx >= target_idx : idx <= target_idx)
 			apply_to_target(round, t, idx, &range);
 		idx++;

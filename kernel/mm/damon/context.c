@@ -9,6 +9,7 @@
 #include <linux/damon.h>
 #include <linux/mm.h>
 #include <linux/random.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "schemes.h"
@@ -58,8 +59,10 @@ void damon_destroy_ctx(struct damon_ctx *ctx)
 
 	damon_for_each_scheme_safe(s, next_s, ctx)
 		damon_destroy_scheme(s);
-	damon_for_each_target_safe(t, next, ctx)
+	damon_for_each_target_safe(t, next, ctx) {
 		damon_destroy_target(t);
+		cond_resched();
+	}
 	kvfree(ctx->scratch);
 	kfree(ctx);
 }
@@ -102,6 +105,7 @@ static void rescale_regions(struct damon_ctx *ctx, const struct damon_attrs *att
 			r->age = min_t(u64, UINT_MAX,
 				       mul_u64_u64_div_u64(r->age, old_aggr, new_aggr));
 		}
+		cond_resched();
 	}
 }
 
@@ -189,30 +193,10 @@ static bool same_space(const struct damon_ctx *a, const struct damon_ctx *b)
 	return a->ops.id == b->ops.id && a->addr_unit == b->addr_unit;
 }
 
-/* What the target of @src was in @dst: of the same process, which may have several. */
-static struct damon_target *target_before(struct damon_ctx *dst, struct damon_ctx *src,
-					  const struct damon_target *new)
-{
-	struct damon_target *t;
-	unsigned int skip = 0;
-
-	damon_for_each_target(t, src) {
-		if (t == new)
-			break;
-		if (t->pid == new->pid)
-			skip++;
-	}
-	damon_for_each_target(t, dst) {
-		if (t->pid == new->pid && !skip--)
-			return t;
-	}
-	return NULL;
-}
-
 /* Have the targets of @src learn from those of @dst.  Leaves @dst as it is. */
 static int prepare_commit(struct damon_ctx *dst, struct damon_ctx *src)
 {
-	struct damon_target *new, *old;
+	struct damon_target *new;
 	int err;
 
 	if (!attrs_are_sound(&src->attrs) || src->ops.id >= NR_DAMON_OPS)
@@ -220,11 +204,12 @@ static int prepare_commit(struct damon_ctx *dst, struct damon_ctx *src)
 	err = damos_check(src);
 	if (err || !same_space(dst, src))
 		return err;
+	damon_pair_targets(dst, src);
 	damon_for_each_target(new, src) {
-		old = target_before(dst, src, new);
-		if (!old || !new->nr_regions)
+		cond_resched();
+		if (!new->before || !new->nr_regions)
 			continue;
-		err = damon_adopt_regions(new, old);
+		err = damon_adopt_regions(new, new->before);
 		if (err)
 			return err;
 	}
@@ -237,7 +222,9 @@ static void apply_commit(struct damon_ctx *dst, struct damon_ctx *src)
 	LIST_HEAD(old_targets);
 
 	damon_for_each_target(new, src) {
-		old = same_space(dst, src) ? target_before(dst, src, new) : NULL;
+		cond_resched();
+		old = same_space(dst, src) ? new->before : NULL;
+		new->before = NULL;
 		if (!old || new->nr_regions || old->gone)
 			continue;
 		swap(new->regions, old->regions);

@@ -295,6 +295,7 @@ static int make_targets(struct list_head *targets, struct damon_ctx *ctx,
 	damon_for_each_target(t, ctx) {
 		unsigned int end = all->ends[i++];
 
+		cond_resched();
 		new = add_target(targets, t->pid);
 		if (!new)
 			return -ENOMEM;

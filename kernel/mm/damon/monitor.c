@@ -145,6 +145,7 @@ static void aggregate(struct damon_ctx *ctx)
 	damon_for_each_target(t, ctx) {
 		unsigned int i, nr;
 
+		cond_resched();
 		rules.max_nr_regions = share_of_bound(ctx, t, &all);
 		nr = make_regions(ctx, t, &rules);
 		report_regions(id++, ctx->scratch, nr);
@@ -225,6 +226,7 @@ static void bound_regions(struct damon_ctx *ctx)
 	damon_for_each_target(t, ctx) {
 		unsigned int nr = t->nr_regions;
 
+		cond_resched();
 		rules.max_nr_regions = share_of_bound(ctx, t, &all);
 		if (!nr || damon_reserve_regions(&ctx->scratch, &ctx->scratch_room,
 						 0, nr))
@@ -253,6 +255,7 @@ static void sample_targets(struct damon_ctx *ctx, enum samples which)
 		struct damon_probes *next = &t->probes[ctx->next_probes];
 		struct damon_probes *done = &t->probes[!ctx->next_probes];
 
+		cond_resched();
 		if (t->gone)
 			continue;
 		next->nr = 0;
@@ -298,6 +301,7 @@ static void begin_interval(struct damon_ctx *ctx)
 		unsigned long sz = target_size(t) >> rules.shift;
 		unsigned int i, nr_probes;
 
+		cond_resched();
 		damon_begin_regions(t->regions, t->nr_regions,
 				    div64_u64((u64)sz * spare, max(total, 1UL)),
 				    &rules, &ctx->random);
@@ -322,6 +326,7 @@ static void begin_monitoring(struct damon_ctx *ctx)
 	if (ctx->ops.init)
 		ctx->ops.init(ctx);
 	damon_for_each_target(t, ctx) {
+		cond_resched();
 		align_regions(t, shift);
 		/* What they have seen may be long past. */
 		damon_dismiss_sentries(t->regions, t->nr_regions);

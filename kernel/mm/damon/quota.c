@@ -189,6 +189,7 @@ void damos_quota_choose(struct damon_ctx *ctx, struct damos *s)
 				*sum = size_add(*sum, damon_bytes(ctx, range.end - range.start));
 				range.start = range.end;
 			}
+			cond_resched();
 		}
 		target_idx++;
 	}

@@ -462,6 +462,7 @@ static int damon_sysfs_read_targets(struct damon_ctx *ctx, struct damon_sysfs_li
 	if (!damon_target_has_pid(ctx) && targets->nr > 1)
 		return -EINVAL;
 	for (i = 0; i < targets->nr; i++) {
+		cond_resched();
 		err = damon_sysfs_read_target(ctx, targets->items[i]);
 		if (err)
 			return err;

@@ -7,6 +7,7 @@
  */
 
 #include <linux/damon.h>
+#include <linux/list_sort.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
 #include <linux/slab.h>
@@ -110,6 +111,60 @@ int damon_reserve_probes(struct damon_probes *probes, unsigned int wanted)
 	probes->probe = new;
 	probes->room = wanted;
 	return 0;
+}
+
+static int compare_pids(void *nr, const struct list_head *a, const struct list_head *b)
+{
+	const struct pid *pid = list_entry(a, struct damon_target, by_pid)->pid;
+	const struct pid *other = list_entry(b, struct damon_target, by_pid)->pid;
+
+	++*(unsigned long *)nr;
+	return (pid > other) - (pid < other);
+}
+
+/* Targets of the same process stay in the order in which the context has them. */
+static void sort_by_pid(struct damon_ctx *ctx, struct list_head *list, unsigned long *nr)
+{
+	struct damon_target *t;
+
+	damon_for_each_target(t, ctx)
+		list_add_tail(&t->by_pid, list);
+	list_sort(nr, list, compare_pids);
+}
+
+/**
+ * damon_pair_targets() - find out what a context's targets were in another one
+ * @dst:	the other one; its targets stay as they are
+ * @src:	the context; of each of its targets, before becomes the target of @dst
+ *		that has the same process, or NULL.  Where a process has several, the
+ *		first of @src goes with the first of @dst, and so on.
+ *
+ * Return: how many comparisons of processes that took.
+ */
+unsigned long damon_pair_targets(struct damon_ctx *dst, struct damon_ctx *src)
+{
+	LIST_HEAD(old_targets);
+	LIST_HEAD(new_targets);
+	struct damon_target *old, *new;
+	unsigned long nr = 0;
+
+	sort_by_pid(dst, &old_targets, &nr);
+	sort_by_pid(src, &new_targets, &nr);
+	old = list_first_entry(&old_targets, struct damon_target, by_pid);
+	list_for_each_entry(new, &new_targets, by_pid) {
+		int order = -1;
+
+		while (!list_entry_is_head(old, &old_targets, by_pid)) {
+			order = compare_pids(&nr, &old->by_pid, &new->by_pid);
+			if (order >= 0)
+				break;
+			old = list_next_entry(old, by_pid);
+		}
+		new->before = order ? NULL : old;
+		if (!order)
+			old = list_next_entry(old, by_pid);
+	}
+	return nr;
 }
 
 /* What is known of the part of a region that lies in a range. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Memory for the regions and probes of targets. */
+/* Memory for the regions and probes of targets, and what targets were before a commit. */
 #ifndef _MM_DAMON_TARGETS_H
 #define _MM_DAMON_TARGETS_H
 
@@ -9,5 +9,7 @@ int damon_reserve_regions(struct damon_region **regions, unsigned int *room,
 			  unsigned int nr_used, unsigned int wanted);
 int damon_adopt_regions(struct damon_target *t, const struct damon_target *from);
 int damon_reserve_probes(struct damon_probes *probes, unsigned int wanted);
+
+unsigned long damon_pair_targets(struct damon_ctx *dst, struct damon_ctx *src);
 
 #endif /* _MM_DAMON_TARGETS_H */

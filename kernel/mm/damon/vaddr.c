@@ -284,6 +284,7 @@ static void va_init(struct damon_ctx *ctx)
 	struct damon_target *t;
 
 	damon_for_each_target(t, ctx) {
+		cond_resched();
 		if (!t->nr_regions)
 			va_follow(t);
 	}
@@ -294,6 +295,7 @@ static void va_update(struct damon_ctx *ctx)
 	struct damon_target *t;
 
 	damon_for_each_target(t, ctx) {
+		cond_resched();
 		if (!t->gone)
 			va_follow(t);
 	}

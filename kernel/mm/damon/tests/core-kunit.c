@@ -9,6 +9,8 @@
 #include <linux/pid.h>
 #include <linux/sizes.h>
 
+#include "../targets.h"
+
 static void free_ctx(void *ctx)
 {
 	damon_stop((struct damon_ctx **)&ctx, 1);
@@ -246,6 +248,52 @@ static void commit_without_first_target(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, damon_nr_regions(t), 1);
 	EXPECT_REGION(test, &t->regions[0], 0, 100, 8, 10);
 	KUNIT_EXPECT_NULL(test, target_at(dst, 1));
+}
+
+/* As many as the interface takes, two of each process, in the opposite order. */
+#define MANY_TARGETS	16384
+
+static void free_pids(void *pids)
+{
+	kvfree(pids);
+}
+
+/* Of processes that do not exist, which nobody is to free. */
+static struct pid *new_pids(struct kunit *test, unsigned int nr)
+{
+	struct pid *pids = kvcalloc(nr, sizeof(*pids), GFP_KERNEL);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, pids);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_pids, pids));
+	for (i = 0; i < nr; i++)
+		refcount_set(&pids[i].count, 1);
+	return pids;
+}
+
+/* Which of them were the same is found without comparing each with each. */
+static void commit_of_many_targets(struct kunit *test)
+{
+	struct pid *pids = new_pids(test, MANY_TARGETS / 2);
+	struct damon_ctx *dst = new_ctx(test), *src = new_ctx(test);
+	struct damon_target *t;
+	unsigned int i;
+
+	for (i = 0; i < MANY_TARGETS; i++)
+		add_target(test, dst, &pids[i / 2], 0, 10, 1 + i % 20);
+	for (i = MANY_TARGETS; i--;)
+		add_target(test, src, &pids[i / 2], 5, 10, 0);
+	KUNIT_EXPECT_LT(test, damon_pair_targets(dst, src), 64 * MANY_TARGETS);
+	KUNIT_ASSERT_EQ(test, 0, damon_commit_ctx(dst, src));
+	/* The first of two goes with the first, although all else comes backwards. */
+	i = MANY_TARGETS;
+	damon_for_each_target(t, dst) {
+		i--;
+		KUNIT_ASSERT_EQ_MSG(test, t->regions[0].nr_accesses, 1 + (i ^ 1) % 20,
+				    "target %u", i);
+		KUNIT_ASSERT_NULL(test, t->before);
+	}
+	KUNIT_EXPECT_EQ(test, i, 0);
 }
 
 /* Addresses that mean something else tell nothing. */
@@ -489,6 +537,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(commit_keeps_regions),
 	KUNIT_CASE(commit_of_another_process),
 	KUNIT_CASE(commit_without_first_target),
+	KUNIT_CASE(commit_of_many_targets),
 	KUNIT_CASE(commit_of_another_space),
 	KUNIT_CASE(commit_all_or_none),
 	KUNIT_CASE(kdamond_works),
