@@ -258,14 +258,17 @@ struct damon_operations {
  * struct damon_call_control - a function for the kdamond to call
  * @fn:		called between two sampling intervals, nothing locked
  * @data:	its argument
+ * @only_reads:	@fn changes nothing of any context: it may be called, too, while a
+ *		scheme is being applied, between two bites of its work
  * @return_code: what it returned
  * @canceled:	the kdamond ended before it could call
  *
- * Set @fn and @data; the rest is damon_call()'s.
+ * Set the first three; the rest is damon_call()'s.
  */
 struct damon_call_control {
 	int (*fn)(void *data);
 	void *data;
+	bool only_reads;
 	int return_code;
 	bool canceled;
 /* private: */

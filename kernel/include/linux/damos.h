@@ -331,6 +331,9 @@ struct damos {
 
 /* private: schemes.c's */
 	unsigned long samples_to_next;	/* sampling intervals until it is due */
+	bool unfinished;		/* its round goes on at the next sample */
+	unsigned long round_target;	/* where that round has begun: the target, */
+	unsigned long round_addr;	/* and the address in it */
 	bool walk_done;
 	bool core_passed;		/* what it is applied to: no other filter is asked */
 	unsigned long sz_seen;		/* bytes of folios that it was tried on: may overflow */

@@ -9,10 +9,12 @@
  * regions may change, that range becomes a region of its own, too, with the age of
  * memory that has just changed; between two samples they may not, and a region's
  * age begins anew only where all of it was acted on.
+ *
+ * The action itself is done in bites that take some milliseconds, whatever the size of
+ * the region.  Between two of them the kdamond does what others wait for.
  */
 
 #include <linux/damon.h>
-#include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/sizes.h>
 
@@ -24,19 +26,33 @@
 /* Memory is chosen by priority so many times at most, see has_left_some(). */
 #define MOST_TURNS	8
 
+/* How long a bite shall take, in ns; and between which sizes that is tried, in bytes. */
+#define BITE_NS		(10 * NSEC_PER_MSEC)
+#define LEAST_BITE	SZ_2M
+#define MOST_BITE	SZ_1G
+
+/* A place in all of a context's memory, in the order in which it is gone through. */
+struct place {
+	unsigned long target_idx;
+	unsigned long addr;
+};
+
+static const struct place the_end = { ULONG_MAX, ULONG_MAX };
+
 /* A scheme is applied. */
 struct round {
 	struct damon_ctx *ctx;
 	struct damos *s;
-	struct damos_walk_control *walk;
 	unsigned int scheme_idx;
 	unsigned int nr_regions;	/* of all targets */
+	unsigned long bite;		/* bytes to act on at a time */
 	bool may_cut;			/* regions may be cut */
 	bool skipped;			/* something is left for later */
 	bool stopped;			/* and so will be all that follows */
+	bool called_off;		/* as the kdamond is wanted for something else */
 	bool has_later;			/* from where on: */
-	unsigned long later_target;
-	unsigned long later_addr;
+	struct place later;
+	struct place at;		/* how far it has got */
 };
 
 /* A region, or the part of it whose turn it is, in the @target_idx-th target. */
@@ -99,14 +115,15 @@ static void leave_for_later(struct round *round, const struct candidate *c,
 {
 	const struct damos_quota *quota = &round->s->quota;
 
+	if (round->called_off)
+		return;
 	round->skipped = true;
 	round->stopped |= damos_quota_is_full(quota);
 	/* What has a low priority is not what to begin with. */
 	if (round->has_later || (c->score < quota->min_score && !round->stopped))
 		return;
 	round->has_later = true;
-	round->later_target = c->target_idx;
-	round->later_addr = addr;
+	round->later = (struct place){ c->target_idx, addr };
 }
 
 /* Where to stop in a range so that the quota is kept; its start if there is none. */
@@ -130,17 +147,71 @@ static unsigned long end_of_slice(const struct round *round, unsigned int score,
 	return max(end, range->start);
 }
 
-static unsigned long act(struct round *round, struct damon_target *t,
-			 const struct damon_addr_range *range, unsigned long *sz_passed)
+/* What has become of a slice. */
+struct outcome {
+	unsigned long applied;
+	unsigned long passed;
+	u64 ns;
+};
+
+/* Where to stop in a range so that it does not take long; between two huge pages. */
+static unsigned long end_of_bite(const struct round *round,
+				 const struct damon_addr_range *range)
+{
+	unsigned long unit = max(round->ctx->addr_unit, 1UL);
+	unsigned long sz = max(round->bite / unit, 1UL);
+
+	if (sz >= range->end - range->start)
+		return range->end;
+	return round_down(range->start + sz, max(SZ_2M / unit, 1UL));
+}
+
+static void size_bite(struct round *round, u64 ns)
+{
+	if (ns > BITE_NS)
+		round->bite = max(round->bite / 2, (unsigned long)LEAST_BITE);
+	else if (ns < BITE_NS / 4)
+		round->bite = min(round->bite * 2, (unsigned long)MOST_BITE);
+}
+
+/* Act on a range, or on as much of it as there is time for: makes it end there. */
+static void act_in_bites(struct round *round, struct damon_target *t,
+			 struct damon_addr_range *range, struct outcome *out)
+{
+	struct damon_addr_range bite = { .end = range->start };
+	struct damon_ctx *ctx = round->ctx;
+
+	while (bite.end < range->end && !round->stopped) {
+		u64 begin = ktime_get_ns(), ns;
+
+		bite.start = bite.end;
+		bite.end = range->end;
+		bite.end = end_of_bite(round, &bite);
+		out->applied += ctx->ops.apply_scheme(ctx, t, &bite, round->s, &out->passed);
+		ns = ktime_get_ns() - begin;
+		out->ns += ns;
+		size_bite(round, ns);
+		cond_resched();
+		round->called_off = damon_serve_callers(ctx);
+		round->stopped |= round->called_off;
+	}
+	range->end = bite.end;
+}
+
+static void act(struct round *round, struct damon_target *t, struct damon_addr_range *range,
+		struct outcome *out)
 {
 	struct damon_ctx *ctx = round->ctx;
 	struct damos *s = round->s;
 
+	*out = (struct outcome){};
 	if (ctx->ops.apply_scheme &&
-	    (s->action != DAMOS_STAT || (!s->core_passed && !list_empty(&s->ops_filters))))
-		return ctx->ops.apply_scheme(ctx, t, range, s, sz_passed);
-	*sz_passed += damon_bytes(ctx, range->end - range->start);
-	return 0;
+	    (s->action != DAMOS_STAT || (!s->core_passed && !list_empty(&s->ops_filters)))) {
+		act_in_bites(round, t, range, out);
+		return;
+	}
+	out->passed = damon_bytes(ctx, range->end - range->start);
+	cond_resched();
 }
 
 static void report_before(const struct round *round, const struct candidate *c,
@@ -158,11 +229,8 @@ static void report_after(const struct round *round, const struct candidate *c,
 {
 	struct damon_region tried = *c->whole;
 
-	if (!round->walk)
-		return;
 	tried.ar = *range;
-	round->walk->walk_fn(round->walk->data, round->ctx, c->t, &tried, round->s,
-			     sz_passed);
+	damos_tell_walk(round->ctx, c->t, &tried, round->s, sz_passed);
 }
 
 /*
@@ -178,28 +246,25 @@ static void try_range(struct round *round, const struct candidate *c,
 	struct damos_stat *stat = &round->s->stat;
 
 	while (slice.start < range->end) {
-		unsigned long passed = 0;
-		u64 begin;
+		struct outcome out;
 
 		slice.end = range->end;
 		slice.end = end_of_slice(round, c->score, &slice);
 		if (slice.start == slice.end)
 			break;
 		report_before(round, c, &slice);
-		begin = ktime_get_ns();
-		sz_applied += act(round, c->t, &slice, &passed);
-		sz_passed += passed;
+		act(round, c->t, &slice, &out);
+		sz_applied += out.applied;
+		sz_passed += out.passed;
 		damos_quota_charge(quota, c->score,
 				   damon_bytes(round->ctx, slice.end - slice.start),
-				   passed, ktime_get_ns() - begin);
+				   out.passed, out.ns);
 		slice.start = slice.end;
-		cond_resched();
-		if (kthread_should_stop()) {
-			round->stopped = true;
+		if (round->stopped)
 			break;
-		}
 	}
 	range->end = slice.start;
+	round->at = (struct place){ c->target_idx, range->end };
 	if (range->start == range->end)
 		return;
 	stat->nr_tried++;
@@ -328,29 +393,47 @@ static void cut_at(struct round *round, unsigned long target_idx, unsigned long 
 	}
 }
 
-/* Apply from where the last window ended, or, after that, up to there. */
-static void apply_to_ctx(struct round *round, unsigned long target_idx, unsigned long addr,
-			 bool from_there)
+/* Apply to what lies between two places. */
+static void apply_between(struct round *round, const struct place *from,
+			  const struct place *to)
 {
 	struct damon_target *t;
 	unsigned long idx = 0;
 
 	damon_for_each_target(t, round->ctx) {
-		struct damon_addr_range range = { 0, ULONG_MAX };
+		struct damon_addr_range range = {
+			.start = idx == from->target_idx ? from->addr : 0,
+			.end = idx == to->target_idx ? to->addr : ULONG_MAX,
+		};
 
-		if (round->stopped)
+		if (round->stopped || idx > to->target_idx)
 			return;
-		if (idx == target_idx) {
-			if (from_there)
-				range.start = addr;
-			else
-				range.end = addr;
-		}
 		cond_resched();
-		if (from_there ? idx >= target_idx : idx <= target_idx)
+		if (idx >= from->target_idx)
 			apply_to_target(round, t, idx, &range);
 		idx++;
 	}
+}
+
+static bool is_before(const struct place *a, const struct place *b)
+{
+	return a->target_idx < b->target_idx ||
+	       (a->target_idx == b->target_idx && a->addr < b->addr);
+}
+
+/* Apply from a place to where the round has begun, past the end and the front. */
+static void apply_around(struct round *round, const struct place *from,
+			 const struct place *begin)
+{
+	static const struct place front = {};
+
+	if (is_before(from, begin)) {
+		apply_between(round, from, begin);
+		return;
+	}
+	apply_between(round, from, &the_end);
+	if (is_before(&front, begin))
+		apply_between(round, &front, begin);
 }
 
 /*
@@ -365,47 +448,68 @@ static bool has_left_some(const struct round *round)
 	       quota->min_score_sz != ULONG_MAX && !damos_quota_is_full(quota);
 }
 
+/* Go on next time from what was left first, or else from where this was called off. */
+static void note_places(struct round *round)
+{
+	struct damos *s = round->s;
+
+	if (round->called_off && !round->has_later)
+		round->later = round->at;
+	s->quota.charge_target_from = round->later.target_idx;
+	s->quota.charge_addr_from = round->later.addr;
+	/* What lies between the two has been done, but for what the quota left out. */
+	if (round->called_off && round->has_later) {
+		s->round_target = round->later.target_idx;
+		s->round_addr = round->later.addr;
+	}
+}
+
 /**
  * damos_apply() - apply a scheme to all that it is for, as far as its quota goes
  * @ctx:	the calling kdamond's
- * @s:		a scheme of it
+ * @s:		a scheme of it, with where its round has begun if it is unfinished
  * @scheme_idx:	which, for traces
- * @walk:	whom to tell of it, or NULL
  * @may_cut:	regions may be cut
  *
- * Takes as long as the actions do, and ends early when the kdamond shall.  Sleeps.
+ * Takes as long as the actions do, and ends early when the kdamond shall, or when it
+ * is wanted for something else, see damon_serve_callers().  Sleeps.
+ *
+ * Return: whether the round has ended; else the next call is to go on with it.
  */
-void damos_apply(struct damon_ctx *ctx, struct damos *s, unsigned int scheme_idx,
-		 struct damos_walk_control *walk, bool may_cut)
+bool damos_apply(struct damon_ctx *ctx, struct damos *s, unsigned int scheme_idx,
+		 bool may_cut)
 {
 	struct round round = {
-		.ctx = ctx, .s = s, .walk = walk, .scheme_idx = scheme_idx,
-		.may_cut = may_cut,
+		.ctx = ctx, .s = s, .scheme_idx = scheme_idx, .may_cut = may_cut,
+		.bite = LEAST_BITE,
 	};
 	struct damos_quota *quota = &s->quota;
-	unsigned long target_idx = quota->charge_target_from;
-	unsigned long addr = quota->charge_addr_from;
+	struct place from = { quota->charge_target_from, quota->charge_addr_from };
+	struct place begin = from;
 	unsigned int turns = MOST_TURNS;
 	struct damon_target *t;
 
+	if (s->unfinished)
+		begin = (struct place){ s->round_target, s->round_addr };
 	damon_for_each_target(t, ctx)
 		round.nr_regions += t->nr_regions;
 	if (damos_quota_begin(ctx, s, ktime_get_ns()))
 		trace_damos_esz(ctx->idx, scheme_idx, quota->esz);
 	if (!damos_quota_is_full(quota)) {
 		if (s->action != DAMOS_STAT)
-			cut_at(&round, target_idx, addr);
+			cut_at(&round, from.target_idx, from.addr);
 		do {
 			damos_quota_choose(ctx, s);
-			apply_to_ctx(&round, target_idx, addr, true);
-			if (target_idx || addr)
-				apply_to_ctx(&round, target_idx, addr, false);
+			apply_around(&round, &from, &begin);
+			begin = from;
 		} while (--turns && has_left_some(&round));
-		quota->charge_target_from = round.later_target;
-		quota->charge_addr_from = round.later_addr;
+		note_places(&round);
 	}
 	if (damos_quota_note_end(quota, round.skipped))
 		s->stat.qt_exceeds++;
+	if (round.called_off)
+		return false;
 	s->stat.nr_snapshots++;
 	trace_damos_stat_after_apply_interval(ctx->idx, scheme_idx, &s->stat);
+	return true;
 }

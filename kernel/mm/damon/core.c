@@ -5,7 +5,9 @@
  * A kdamond sleeps until the next sampling interval of one of its contexts
  * ends, and has monitor.c do what is due then.  In between it calls what others
  * ask it to (damon_call()), so that nobody else ever touches the targets of a
- * context that is being served.
+ * context that is being served.  A scheme may take minutes: its work is done in
+ * bites, see apply.c, between which damon_serve_callers() calls what only reads,
+ * and for all else has the scheme leave the rest of its work for later.
  *
  * Locks: damon_lock protects how many contexts are served.  A context's
  * kdamond_lock protects its thread, its calls and its walk; it is a spinlock, so
@@ -40,22 +42,35 @@ struct kdamond {
 	struct completion started;
 };
 
-static void run_calls(struct damon_ctx *ctx)
+/*
+ * The first of the calls that wait, or of those that only read.  Taken off the list it
+ * is the kdamond's: its caller waits for it even when killed.
+ */
+static struct damon_call_control *take_call(struct damon_ctx *ctx, bool only_reads)
+{
+	struct damon_call_control *control, *found = NULL;
+
+	spin_lock(&ctx->kdamond_lock);
+	list_for_each_entry(control, &ctx->calls, list) {
+		if (!only_reads || control->only_reads) {
+			list_del_init(&control->list);
+			found = control;
+			break;
+		}
+	}
+	spin_unlock(&ctx->kdamond_lock);
+	return found;
+}
+
+static void run_calls(struct damon_ctx *ctx, bool only_reads)
 {
 	struct damon_call_control *control;
 
-	for (;;) {
-		spin_lock(&ctx->kdamond_lock);
-		control = list_first_entry_or_null(&ctx->calls,
-						   struct damon_call_control, list);
-		if (control)
-			list_del(&control->list);
-		spin_unlock(&ctx->kdamond_lock);
-		if (!control)
-			return;
+	while ((control = take_call(ctx, only_reads))) {
 		control->return_code = control->fn(control->data);
 		/* The caller may free it from here on. */
 		complete(&control->done);
+		cond_resched();
 	}
 }
 
@@ -68,6 +83,32 @@ static bool has_calls(struct kdamond *kdamond)
 			return true;
 	}
 	return false;
+}
+
+/**
+ * damon_serve_callers() - let others have their turn in the midst of a scheme's work
+ * @ctx:	a context of the calling kdamond, or one that none serves
+ *
+ * Calls what only reads, for all contexts of the kdamond.
+ *
+ * Return: whether the rest of the work is to be left for later, as the kdamond is
+ * wanted for something else.  Called with nothing locked; sleeps.
+ */
+bool damon_serve_callers(struct damon_ctx *ctx)
+{
+	struct kdamond *kdamond;
+	struct damon_ctx *each;
+
+	if (kthread_should_stop())
+		return true;
+	if (READ_ONCE(ctx->kdamond) != current)
+		return false;
+	kdamond = kthread_data(current);
+	if (!has_calls(kdamond))
+		return false;
+	list_for_each_entry(each, &kdamond->ctxs, group)
+		run_calls(each, true);
+	return has_calls(kdamond);
 }
 
 /* Until the first of the contexts' sampling intervals ends, or somebody calls. */
@@ -98,7 +139,7 @@ static void leave(struct damon_ctx *ctx)
 	spin_lock(&ctx->kdamond_lock);
 	damos_cancel_walk(ctx);
 	list_for_each_entry_safe(control, next, &ctx->calls, list) {
-		list_del(&control->list);
+		list_del_init(&control->list);
 		control->canceled = true;
 		complete(&control->done);
 	}
@@ -120,7 +161,7 @@ static int kdamond_fn(void *data)
 	while (active && !kthread_should_stop()) {
 		active = false;
 		list_for_each_entry(ctx, &kdamond->ctxs, group) {
-			run_calls(ctx);
+			run_calls(ctx, false);
 			damon_serve(ctx);
 			active |= ctx->active;
 		}
@@ -303,14 +344,28 @@ int damon_nr_running_ctxs(void)
 	return nr;
 }
 
+/* Whether it was called, or is being called right now, is known with the lock held. */
+static bool withdraw_call(struct damon_ctx *ctx, struct damon_call_control *control)
+{
+	bool waits;
+
+	spin_lock(&ctx->kdamond_lock);
+	waits = !list_empty(&control->list);
+	list_del_init(&control->list);
+	spin_unlock(&ctx->kdamond_lock);
+	return waits;
+}
+
 /**
  * damon_call() - have a context's kdamond call a function
  * @ctx:	the context
  * @control:	the function; what it returned is there afterwards
  *
- * The function may change the context and its targets.  Returns when it has
- * returned: 0; -EINVAL while no kdamond serves the context; -ECANCELED when that
- * ended before it could call.  Sleeps, for no longer than a sample takes.
+ * The function may change the context and its targets, if it does not say that it
+ * only reads.  Returns when it has returned: 0; -EINVAL while no kdamond serves the
+ * context; -ECANCELED when that ended before it could call; -EINTR for a fatal signal
+ * that came before.  Then, too, the function is not called any more.  Sleeps, for no
+ * longer than a sample takes, and a bite of a scheme's work.
  */
 int damon_call(struct damon_ctx *ctx, struct damon_call_control *control)
 {
@@ -326,6 +381,11 @@ int damon_call(struct damon_ctx *ctx, struct damon_call_control *control)
 	wake_up_process(ctx->kdamond);
 	spin_unlock(&ctx->kdamond_lock);
 
-	wait_for_completion(&control->done);
+	if (wait_for_completion_killable(&control->done)) {
+		if (withdraw_call(ctx, control))
+			return -EINTR;
+		/* The function waits for nobody. */
+		wait_for_completion(&control->done);
+	}
 	return control->canceled ? -ECANCELED : 0;
 }

@@ -588,7 +588,8 @@ static int renew(void *data)
  * @z:		the zone, with a context
  * @params:	what that is
  *
- * Return: 0.  Called with darc_lock held; sleeps.
+ * Return: 0; -EINTR for a fatal signal, after which the kdamond is told at the next
+ * look at the zone.  Called with darc_lock held; sleeps.
  */
 int darc_renew_params(struct darc_zone *z, const struct darc_params *params)
 {
@@ -599,6 +600,10 @@ int darc_renew_params(struct darc_zone *z, const struct darc_params *params)
 	WRITE_ONCE(z->interrupt, true);
 	err = damon_call(z->ctx, &control);
 	WRITE_ONCE(z->interrupt, false);
+	if (err == -EINTR) {
+		z->stale = true;
+		return err;
+	}
 	if (err)	/* There is no kdamond. */
 		return set_params(z, params);
 	return control.return_code;

@@ -193,7 +193,11 @@ static bool damon_dbgfs_tell_rest(struct seq_file *m)
 static int damon_dbgfs_schemes_show(struct seq_file *m, void *unused)
 {
 	struct damon_dbgfs_context *context = m->private;
-	struct damon_call_control control = { .fn = damon_dbgfs_tell_schemes, .data = m };
+	struct damon_call_control control = {
+		.fn = damon_dbgfs_tell_schemes,
+		.data = m,
+		.only_reads = true,
+	};
 	bool told;
 	int err;
 
@@ -204,8 +208,9 @@ static int damon_dbgfs_schemes_show(struct seq_file *m, void *unused)
 		told = damon_dbgfs_tell_rest(m);
 		mutex_unlock(&damon_dbgfs_lock);
 		/* Others need not wait for the kdamond.  It may have ended since. */
-	} while (!told && damon_call(context->ctx, &control));
-	return 0;
+		err = told ? 0 : damon_call(context->ctx, &control);
+	} while (err && err != -EINTR);
+	return err;
 }
 DEFINE_SHOW_STORE_ATTRIBUTE(damon_dbgfs_schemes);
 

@@ -8,7 +8,7 @@
  *
  * Locks: see core.c.  A walk (damos_walk()) is its caller's memory; whoever takes
  * it out of the context, under kdamond_lock, is the last of the kdamond's side to
- * touch it.
+ * touch it.  The kdamond holds it only while it tells it something.
  */
 
 #include <linux/damon.h>
@@ -222,6 +222,8 @@ void damos_begin(struct damon_ctx *ctx)
 	damon_for_each_scheme(s, ctx) {
 		unsigned long samples = samples_of(s, &ctx->attrs);
 
+		s->unfinished = false;
+
 		if (s->samples_to_next)
 			samples = min(samples, s->samples_to_next);
 		s->samples_to_next = max(samples, first);
@@ -231,10 +233,10 @@ void damos_begin(struct damon_ctx *ctx)
 static bool is_due(const struct damon_ctx *ctx, struct damos *s, bool aggregated)
 {
 	if (!s->apply_interval_us)
-		return aggregated;
+		return aggregated || s->unfinished;
 	if (s->samples_to_next > 1) {
 		s->samples_to_next--;
-		return false;
+		return s->unfinished;
 	}
 	s->samples_to_next = samples_of(s, &ctx->attrs);
 	return true;
@@ -247,34 +249,53 @@ static bool is_at_work(const struct damos *s)
 	return !s->max_nr_snapshots || s->stat.nr_snapshots < s->max_nr_snapshots;
 }
 
-/* The walk that somebody waits for, which from here on cannot go away. */
+/* Whatever was done before: all of it is to be done, from where the last round ended. */
+static void begin_round(struct damos *s)
+{
+	s->round_target = s->quota.charge_target_from;
+	s->round_addr = s->quota.charge_addr_from;
+}
+
+/* See whether somebody has begun to wait for a walk. */
+static void begin_walk(struct damon_ctx *ctx)
+{
+	bool begins = false;
+	struct damos *s;
+
+	if (!READ_ONCE(ctx->walk))
+		return;
+	spin_lock(&ctx->kdamond_lock);
+	if (ctx->walk) {
+		begins = !ctx->walk->begun;
+		ctx->walk->begun = true;
+	}
+	spin_unlock(&ctx->kdamond_lock);
+	if (!begins)
+		return;
+	damon_for_each_scheme(s, ctx) {
+		/* One that goes on has begun too early: all of it is waited for. */
+		begin_round(s);
+		s->walk_done = false;
+	}
+}
+
+/* The walk, if it has begun, which from here on cannot go away. */
 static struct damos_walk_control *hold_walk(struct damon_ctx *ctx)
 {
 	struct damos_walk_control *walk;
-	struct damos *s;
 
 	if (!READ_ONCE(ctx->walk))
 		return NULL;
 	spin_lock(&ctx->kdamond_lock);
-	walk = ctx->walk;
+	walk = ctx->walk && ctx->walk->begun ? ctx->walk : NULL;
 	if (walk)
 		walk->busy = true;
 	spin_unlock(&ctx->kdamond_lock);
-	if (walk && !walk->begun) {
-		walk->begun = true;
-		damon_for_each_scheme(s, ctx)
-			s->walk_done = false;
-	}
 	return walk;
 }
 
-static void release_walk(struct damon_ctx *ctx, struct damos_walk_control *walk)
+static void release_walk(struct damon_ctx *ctx, struct damos_walk_control *walk, bool done)
 {
-	bool done = true;
-	struct damos *s;
-
-	damon_for_each_scheme(s, ctx)
-		done &= s->walk_done || !is_at_work(s);
 	spin_lock(&ctx->kdamond_lock);
 	walk->busy = false;
 	if (done || walk->withdrawn) {
@@ -285,28 +306,64 @@ static void release_walk(struct damon_ctx *ctx, struct damos_walk_control *walk)
 }
 
 /**
+ * damos_tell_walk() - tell who walks, if anybody, what a scheme was tried on
+ * @ctx:	the calling kdamond's
+ * @t:		the target
+ * @tried:	what was tried of it
+ * @s:		the scheme
+ * @sz_passed:	the bytes that its filters let through
+ */
+void damos_tell_walk(struct damon_ctx *ctx, struct damon_target *t,
+		     struct damon_region *tried, struct damos *s, unsigned long sz_passed)
+{
+	struct damos_walk_control *walk = s->walk_done ? NULL : hold_walk(ctx);
+
+	if (!walk)
+		return;
+	walk->walk_fn(walk->data, ctx, t, tried, s, sz_passed);
+	release_walk(ctx, walk, false);
+}
+
+static void end_walk(struct damon_ctx *ctx)
+{
+	struct damos_walk_control *walk = hold_walk(ctx);
+	bool done = true;
+	struct damos *s;
+
+	if (!walk)
+		return;
+	damon_for_each_scheme(s, ctx)
+		done &= s->walk_done || !is_at_work(s);
+	release_walk(ctx, walk, done);
+}
+
+/**
  * damos_end_sample() - do what is due at the end of a sampling interval
  * @ctx:	the calling kdamond's
  * @aggregated:	an aggregation interval has ended as well, and the next one has
  *		not begun: regions may be cut
  *
- * Takes as long as the actions do.  Sleeps.
+ * Takes as long as the actions do, unless somebody has the kdamond call what does not
+ * only read.  Then schemes go on at the next sample where they are.  Sleeps.
  */
 void damos_end_sample(struct damon_ctx *ctx, bool aggregated)
 {
-	struct damos_walk_control *walk = hold_walk(ctx);
+	bool left = false;
 	unsigned int idx = 0;
 	struct damos *s;
 
+	begin_walk(ctx);
 	damon_for_each_scheme(s, ctx) {
 		if (is_due(ctx, s, aggregated) && is_at_work(s)) {
-			damos_apply(ctx, s, idx, s->walk_done ? NULL : walk, aggregated);
-			s->walk_done = true;
+			if (!s->unfinished)
+				begin_round(s);
+			left = left || !damos_apply(ctx, s, idx, aggregated);
+			s->unfinished = left;
+			s->walk_done |= !left;
 		}
 		idx++;
 	}
-	if (walk)
-		release_walk(ctx, walk);
+	end_walk(ctx);
 }
 
 /**
@@ -334,7 +391,8 @@ void damos_cancel_walk(struct damon_ctx *ctx)
  *		has returned
  *
  * Waits until each scheme that is active has been applied once: for up to an apply
- * interval, or the aggregation interval after monitoring has begun.  Returns 0;
+ * interval, or the aggregation interval after monitoring has begun, and while schemes
+ * work.  Returns 0;
  * -EINVAL while no kdamond serves the context; -EBUSY while somebody else walks;
  * -ECANCELED when the kdamond ends, or no scheme is active; -ERESTARTSYS when a
  * signal came before the end.  Sleeps.

@@ -21,6 +21,9 @@ static inline u64 damos_muldiv(u64 x, u64 num, u64 den)
 	return whole;
 }
 
+/* core.c, for apply.c */
+bool damon_serve_callers(struct damon_ctx *ctx);
+
 /* schemes.c, for core.c, monitor.c, context.c and dbgfs*.c */
 int damos_check_scheme(const struct damos *s);
 int damos_check(const struct damon_ctx *ctx);
@@ -29,6 +32,8 @@ void damos_rescale(struct damon_ctx *ctx, const struct damon_attrs *attrs);
 void damos_begin(struct damon_ctx *ctx);
 void damos_end_sample(struct damon_ctx *ctx, bool aggregated);
 void damos_cancel_walk(struct damon_ctx *ctx);
+void damos_tell_walk(struct damon_ctx *ctx, struct damon_target *t,
+		     struct damon_region *tried, struct damos *s, unsigned long sz_passed);
 
 /* apply.c: doing what a scheme says */
 bool damos_next_passing(const struct damon_ctx *ctx, unsigned long target_idx,
@@ -36,8 +41,8 @@ bool damos_next_passing(const struct damon_ctx *ctx, unsigned long target_idx,
 			unsigned long end);
 bool damos_matches(const struct damon_ctx *ctx, const struct damos *s,
 		   const struct damon_region *r);
-void damos_apply(struct damon_ctx *ctx, struct damos *s, unsigned int scheme_idx,
-		 struct damos_walk_control *walk, bool may_cut);
+bool damos_apply(struct damon_ctx *ctx, struct damos *s, unsigned int scheme_idx,
+		 bool may_cut);
 
 /* quota.c: how much a scheme may do */
 int damos_check_quota(const struct damos_quota *quota);

@@ -150,15 +150,14 @@ static void damon_sysfs_end_wait(struct damon_sysfs_kdamond *kdamond,
 
 /* Have the kdamond call a function, which may use all of its contexts; wait. */
 static int damon_sysfs_call(struct damon_sysfs_kdamond *kdamond,
-			    int (*fn)(void *data), void *data)
+			    struct damon_call_control *control)
 {
 	struct damon_ctx *ctx = damon_sysfs_running_ctx(kdamond);
-	struct damon_call_control control = { .fn = fn, .data = data };
 	int err;
 
 	/* It may have ended since. */
-	err = ctx ? damon_call(ctx, &control) : -ECANCELED;
-	return err ? err : control.return_code;
+	err = ctx ? damon_call(ctx, control) : -ECANCELED;
+	return err ? err : control->return_code;
 }
 
 /*
@@ -214,6 +213,10 @@ static int damon_sysfs_prepare_commit(struct damon_sysfs_kdamond *kdamond,
 static int damon_sysfs_run_commit(struct damon_sysfs_kdamond *kdamond,
 				  struct damon_sysfs_commit *commit)
 {
+	struct damon_call_control control = {
+		.fn = damon_sysfs_take_commit,
+		.data = commit,
+	};
 	int err;
 
 	scoped_cond_guard(mutex_try, return -EBUSY, &damon_sysfs_lock) {
@@ -221,7 +224,7 @@ static int damon_sysfs_run_commit(struct damon_sysfs_kdamond *kdamond,
 		if (err)
 			return err;
 	}
-	err = damon_sysfs_call(kdamond, damon_sysfs_take_commit, commit);
+	err = damon_sysfs_call(kdamond, &control);
 	damon_sysfs_destroy_ctxs(commit->from, commit->nr);
 	damon_sysfs_end_wait(kdamond, DAMON_SYSFS_COMMAND);
 	return err;
@@ -271,12 +274,18 @@ static int damon_sysfs_get_progress(void *data)
 static int damon_sysfs_ask_progress(struct damon_sysfs_kdamond *kdamond,
 				    struct damon_sysfs_progress *progress)
 {
+	struct damon_call_control control = {
+		.fn = damon_sysfs_get_progress,
+		.data = progress,
+		.only_reads = true,
+	};
+
 	progress->ctxs = kdamond->ctxs;
 	progress->nr = kdamond->nr_ctxs;
 	progress->figures = kcalloc(progress->nr, sizeof(*progress->figures), GFP_KERNEL);
 	if (!progress->figures)
 		return -ENOMEM;
-	return damon_sysfs_call(kdamond, damon_sysfs_get_progress, progress);
+	return damon_sysfs_call(kdamond, &control);
 }
 
 static void damon_sysfs_free_progress(struct damon_sysfs_progress *progress)

@@ -185,7 +185,7 @@ static unsigned long check_pages(struct world *w)
 
 static void apply_once(struct world *w)
 {
-	struct damos_walk_control walk = { .walk_fn = note_tried, .data = w };
+	struct damos_walk_control walk = { .walk_fn = note_tried, .data = w, .begun = true };
 	struct damos_quota *quota = &w->s->quota;
 	unsigned long used = quota->charged_sz;
 	bool may_cut = below(w, 3), fresh = below(w, 2) || !quota->started;
@@ -199,7 +199,9 @@ static void apply_once(struct world *w)
 		used = 0;
 	}
 	left = quota->sz ? (quota->sz - used) >> PAGE_SHIFT : ULONG_MAX;
-	damos_apply(w->ctx, w->s, 0, &walk, may_cut);
+	w->ctx->walk = &walk;
+	EXPECT(w, damos_apply(w->ctx, w->s, 0, may_cut));
+	w->ctx->walk = NULL;
 	note_pages(w, w->after);
 	done = check_pages(w);
 	/* All that there is and that the quota lets through, to the page. */

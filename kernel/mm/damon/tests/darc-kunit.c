@@ -390,7 +390,7 @@ static void expect_first(struct kunit *test, struct damos *s, struct damon_ctx *
 			 enum darc_state state, const char *wanted, int line)
 {
 	darc_aim(s, &ctx->attrs, state, 0);
-	damos_apply(ctx, s, 0, NULL, true);
+	damos_apply(ctx, s, 0, true);
 	fake_expect_done(test, wanted, line);
 	/* Another window */
 	s->quota.started = false;
@@ -485,15 +485,15 @@ static void stop_and_go(struct kunit *test)
 	fake_region(test, t, 0, 10, 0, 50);
 	fake_region(test, t, 10, 20, 3, 4);
 	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, 0);
-	damos_apply(ctx, s, 0, NULL, true);
+	damos_apply(ctx, s, 0, true);
 	EXPECT_DONE(test, "0-10");
 	darc_aim_at_nothing(s);
 	t->regions[0].nr_accesses = 3;
 	t->regions[1].nr_accesses = 0;
-	damos_apply(ctx, s, 0, NULL, true);
+	damos_apply(ctx, s, 0, true);
 	EXPECT_DONE(test, "");
 	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, 0);
-	damos_apply(ctx, s, 0, NULL, true);
+	damos_apply(ctx, s, 0, true);
 	EXPECT_DONE(test, "10-20");
 	/* And what was used of the quota is used. */
 	KUNIT_EXPECT_EQ(test, 80 * PAGE_SIZE, damos_quota_left(&s->quota, DAMOS_MAX_SCORE));

@@ -158,7 +158,7 @@ static void no_cuts_between_samples(struct kunit *test)
 	fake_region(test, t, 0, 100, 0, 5);
 	fake_region(test, t, 100, 200, 0, 6);
 	fake_filter(test, s, 20, 40, true, false);
-	damos_apply(ctx, s, 0, NULL, false);
+	damos_apply(ctx, s, 0, false);
 	EXPECT_DONE(test, "0-20 40-100 100-200");
 	EXPECT_REGIONS(test, t, "0-100:5 100-200:0");
 }
