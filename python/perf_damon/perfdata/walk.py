@@ -10,12 +10,14 @@ begins. Two ways lead through them many at a time:
 - Lanes, where sizes change all the time: see lanes.py.
 
 What neither way understands is walked record by record, which also finds the way back into
-damaged data. All of it is little-endian: other files do not come here.
+damaged data, and steps over records that are no multiple of 8 bytes long. All of it is
+little-endian: other files do not come here.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -39,6 +41,8 @@ _FEW = 8
 _FIRST_LOOK = 512
 _KERNEL_TYPES = 64
 """Types of records from here on are perf's own, about the file."""
+_TYPES = 128
+"""More than there are."""
 _MAX_SKIPPED = 256
 """Damaged places after which the rest is given up."""
 
@@ -102,23 +106,36 @@ class Walk:
             got = _read(self._fd, view[: min(self._chunk, end - offset)], offset)
             if got < 8 or self.skipped_records > _MAX_SKIPPED:
                 break
+            last = got < self._chunk or offset + got >= end
             words = buffer[: got // 8]
-            at = 0
             if lost:
-                at = self._resync(words)
-                lost = at == len(words)
-            if not lost:
-                at += yield from self._blocks(words[at:])
-            if at < len(words):
-                size = int(words[at]) >> 48
-                if size < 8 or size & 7:
-                    self.skipped_records += 1
-                    lost = True
-                    at += 1
-                elif got < self._chunk or offset + got >= end:
-                    offset += 8 * at
-                    break
+                found = self._resync(words, view[:got])
+                lost = found is None
+                if lost:
+                    offset += got if last else got - 7
+                    continue
+                offset += found
+                if found:
+                    continue
+            at = yield from self._blocks(words)
             offset += 8 * at
+            if at == len(words):
+                continue
+            size = int(words[at]) >> 48
+            if size & 7:
+                rest = view[8 * at : got]
+                block, taken = _uneven(rest, offset + len(rest) >= end)
+                if block is not None:
+                    yield block
+                offset += taken
+                if taken or (at and not last):
+                    continue
+            if size < 8 or (size & 7 and size <= end - offset):
+                self.skipped_records += 1
+                lost = True
+                offset += 8
+            elif last:
+                break
         self.truncated_bytes = end - offset
 
     def _blocks(self, words: np.ndarray) -> Generator[Block, None, int]:
@@ -180,15 +197,53 @@ class Walk:
             at = np.array(lanes.serial(words), dtype=np.int64)
         return Block(words, at, words[at])
 
-    def _resync(self, words: np.ndarray) -> int:
-        """Where the next record like the common ones begins, len(words) where none does."""
+    def _resync(self, words: np.ndarray, view: memoryview) -> int | None:
+        """The byte where the next record like the common ones begins, None where none does."""
         if self._common is None:
             self._common = lanes.commonest(words)
-        if self._common is not None:
-            found = words == self._common
-            if found.any():
-                return int(found.argmax())
-        return len(words)
+        if self._common is None:
+            return None
+        found = bytes(view).find(self._common.tobytes())
+        return None if found < 0 else found
+
+
+def _uneven(view: memoryview, last: bool) -> tuple[Block | None, int]:
+    """The block of the whole records in `view`, of any length, and the bytes that these take.
+
+    The kernel's records are multiples of 8 bytes long, and so are perf's, but for those of build
+    ids that perf inject adds. The next record begins where the last one ends all the same. Here
+    each is copied to where a multiple of 8 is. `last`: behind `view` there is nothing.
+    """
+    parts: list[bytes | memoryview] = []
+    places: list[int] = []
+    at = moved = begin = 0
+    while at + 8 <= len(view):
+        (size,) = struct.unpack_from("<H", view, at + 6)
+        if size < 8 or at + size > len(view):
+            break
+        odd = size & 7
+        if odd and not _follows(view, at + size, last):
+            break
+        places.append(moved >> 3)
+        at += size
+        moved += size
+        if odd:
+            parts += (view[begin:at], bytes(8 - odd))
+            moved += 8 - odd
+            begin = at
+    if not places:
+        return None, 0
+    words = np.frombuffer(b"".join([*parts, view[begin:at]]), dtype=np.uint64)
+    where = np.array(places, dtype=np.int64)
+    return Block(words, where, words[where]), at
+
+
+def _follows(view: memoryview, at: int, last: bool) -> bool:
+    """Whether a record may begin there, so that the one before may be as long as it says."""
+    if at + 8 > len(view):
+        return last and at == len(view)
+    kind, _, size = struct.unpack_from("<IHH", view, at)
+    return 0 < kind < _TYPES and size >= 8
 
 
 def _run_length(words: np.ndarray, at: int, header: int) -> int:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Reading through perf script: the real one where there is one, else what it prints."""
 
+import os
 import shutil
+import subprocess
 import textwrap
 
 import numpy as np
@@ -153,3 +155,29 @@ def test_a_foreign_file_that_perf_cannot_read_either(tmp_path):
     (tmp_path / "foreign").write_bytes(b"2ELIFREP" + bytes(96))
     with pytest.raises(DataError, match="foreign: perf script cannot read it"):
         perf_damon.open(tmp_path / "foreign")
+
+
+@needs_perf
+@pytest.mark.parametrize("option", ["-b", "--buildid-all"])
+def test_a_file_with_build_ids_that_perf_put_in(tmp_path, option):
+    """perf inject of perf 6.1 writes records of build ids that are 100 bytes long."""
+    writer = writer_of_everything()
+    program = shutil.which("perf")
+    for pid in (77, 78):
+        writer.mmap2(pid, 0x5000000, 0x8000, os.path.realpath(program))
+        writer.mmap2(pid, 0x6000000, 0x8000, os.path.realpath("/bin/sh"))
+    writer.records = writer.records[-4:] + writer.records[:-4]
+    (tmp_path / "plain").write_bytes(writer.content())
+    words = ["inject", option, "-i", tmp_path / "plain", "-o", tmp_path / "injected"]
+    done = subprocess.run([program, *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"perf inject: {done.stderr}")
+    plain, injected = perf_damon.open(tmp_path / "plain"), perf_damon.open(tmp_path / "injected")
+    assert len(injected.regions) == 300
+    for name in ("time", "start", "end", "nr_accesses", "age", "nr_regions"):
+        np.testing.assert_array_equal(*(getattr(r.regions, name) for r in (plain, injected)), name)
+    # perf writes its own command line into the file: the parameters are gone.
+    assert injected.parameters is None
+    assert injected.mappings.names == plain.mappings.names
+    assert not injected.losses.skipped_records
+    assert not injected.losses.truncated_bytes

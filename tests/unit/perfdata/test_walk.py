@@ -123,3 +123,48 @@ def test_damage_everywhere_is_given_up(tmp_path):
     headers, steps = walk(tmp_path / "data", data)
     assert 0 < len(headers) < 5000
     assert steps.truncated_bytes > 0
+
+
+def build_id(size):
+    """What perf inject -b puts in: its length is the name's, rounded to 64, and 36."""
+    return record(size, kind=67, misc=2, fill=b"\x09")
+
+
+UNEVEN = {
+    "at the beginning": [build_id(100)] * 3 + [record(112)] * 3000,
+    "at the end": [record(112)] * 3000 + [build_id(100)],
+    "here and there": ([record(112)] * 700 + [build_id(100)] + [record(64, kind=10)] * 3) * 20,
+    "alone": [build_id(100)],
+    "of every length": [build_id(8 + i) for i in range(4000)] + [record(112)],
+    "between all": [record(112), build_id(101)] * 4000,
+    "the kernel's": [record(112), record(61, kind=3), record(115), record(112)] * 2000,
+    "across the chunks": [record(60000), build_id(60001), record(60008, kind=10)] * 20,
+}
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+@pytest.mark.parametrize("before", [104, 105])
+def test_records_that_are_no_multiple_of_8_long(tmp_path, name, before):
+    """The next record begins where the last one ends, as perf has it."""
+    records = UNEVEN[name]
+    headers, steps = walk(tmp_path / "data", b"".join(records), before)
+    want = [h for h in headers_of(records) if kind(h) < 64]
+    assert sorted(h for h in headers.tolist() if kind(h) < 64) == sorted(want)
+    assert [h for h in headers.tolist() if kind(h) == 9] == [h for h in want if kind(h) == 9]
+    assert (steps.truncated_bytes, steps.skipped_records) == (0, 0)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 50, 99])
+def test_a_cut_off_record_that_is_no_multiple_of_8_long(tmp_path, cut):
+    data = b"".join([record(112)] * 500 + [build_id(100)])
+    headers, steps = walk(tmp_path / "data", data[: len(data) - cut])
+    assert len(headers) == 500
+    assert (steps.truncated_bytes, steps.skipped_records) == (100 - cut, 0)
+
+
+def test_the_way_back_where_records_are_no_multiple_of_8_long(tmp_path):
+    sound = [*[record(112)] * 300, build_id(100), *[record(112)] * 10]
+    bad = struct.pack("<IHH", 9, 1, 113) + b"\xff" * 103
+    headers, steps = walk(tmp_path / "data", b"".join([*sound, bad, *sound]))
+    assert [h for h in headers.tolist() if kind(h) == 9] == headers_of([record(112)] * 620)
+    assert steps.skipped_records == 1
