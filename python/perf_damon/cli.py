@@ -6,15 +6,14 @@ Only the module of the command that runs is imported: -h and status must answer 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from perf_damon import signals
+from perf_damon import manual, signals
 from perf_damon.errors import EXIT_ERROR, EXIT_OK, EXIT_USAGE, Error
 from perf_damon.options import Parser, split_command
-from perf_damon.terminal import say
+from perf_damon.terminal import abandon_output, complete_streams, flush, say, show
 
 COMMANDS = {
     "start": "start monitoring the memory accesses of processes, or of all physical memory",
@@ -32,6 +31,7 @@ EXIT_BROKEN_PIPE = 141
 
 def run() -> None:
     """The entry point of perf-damon: ends the process."""
+    complete_streams()
     from perf_damon import jobcontrol
 
     sys.exit(jobcontrol.supervise(lambda: main(sys.argv[1:])))
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     signals.catch_all()
     try:
         code = _dispatch(list(argv))
-        sys.stdout.flush()
+        flush()
     except Error as error:
         say(f"Error: {error.message}")
         if error.hint:
@@ -51,7 +51,6 @@ def main(argv: Sequence[str]) -> int:
     except signals.Signalled as signalled:
         code = signalled.exit_code
     except BrokenPipeError:
-        _abandon_stdout()
         code = EXIT_BROKEN_PIPE
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -62,24 +61,31 @@ def main(argv: Sequence[str]) -> int:
         code = EXIT_ERROR
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else EXIT_ERROR
+    try:
+        flush()
+    except (Error, BrokenPipeError):
+        # That is why it ended, or it has ended for another reason already.
+        abandon_output()
     return code
 
 
 def _dispatch(argv: list[str]) -> int:
-    if not argv or argv[0] == "-h":
+    if not argv or argv[0] in ("-h", "--help"):
+        if argv and argv[0] == "--help":
+            manual.open_manual()
         _usage()
         return EXIT_USAGE
     name = argv[0]
     if name == "--list-cmds":
-        print(" ".join(COMMANDS))
+        show(" ".join(COMMANDS))
         return EXIT_OK
     if name == "--list-opts":
-        print("--version")
+        show("--version")
         return EXIT_OK
     if name == "--version":
         from perf_damon.version import __version__
 
-        print(f"perf damon version {__version__}")
+        show(f"perf damon version {__version__}")
         return EXIT_OK
     if name not in COMMANDS:
         what = "option" if name.startswith("-") else "command"
@@ -102,10 +108,3 @@ def _usage() -> None:
     for name, summary in COMMANDS.items():
         say(f"    {name:<8} {summary}")
     say("\n See 'perf damon COMMAND -h' for a command, 'perf damon --help' for the manual.\n")
-
-
-def _abandon_stdout() -> None:
-    # The interpreter flushes stdout once more at exit, and would complain about the closed pipe.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from perf_damon.errors import EXIT_OK, EXIT_USAGE, UsageError
+from perf_damon.terminal import say, show
 
 T = TypeVar("T")
 
@@ -29,11 +30,12 @@ class Parser(argparse.ArgumentParser):
             add_help=False,
         )
         self.add_argument("-h", action=_Help, help="show this help")
+        self.add_argument("--help", action=_Manual, help="show the manual")
         self.add_argument("--list-opts", action=_ListOptions, help=argparse.SUPPRESS)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, then the usage, and end with perf's code for it."""
-        sys.stderr.write(f" Error: {message}\n\n")
+        say(f" Error: {message}\n")
         self.print_usage(sys.stderr)
         self.exit(EXIT_USAGE, f"\n    {self.prog} -h tells more\n")
 
@@ -57,6 +59,14 @@ class _Help(argparse.Action):
         parser.exit(EXIT_USAGE)
 
 
+class _Manual(_Help):
+    def __call__(self, parser: argparse.ArgumentParser, *words: Any) -> NoReturn:
+        from perf_damon.manual import open_manual
+
+        open_manual()
+        super().__call__(parser, *words)
+
+
 class _ListOptions(argparse.Action):
     """What perf's bash completion asks each command for."""
 
@@ -65,7 +75,7 @@ class _ListOptions(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
         assert isinstance(parser, Parser)
-        print(" ".join(parser.long_options()))
+        show(" ".join(parser.long_options()))
         parser.exit(EXIT_OK)
 
 

@@ -19,7 +19,7 @@ import pytest
 import recordings
 
 import perf_damon
-from perf_damon.analysis.darc import over_time, part
+from perf_damon.analysis.darc import over_time, part, span
 from perf_damon.analysis.darc import turns as darc_turns
 from perf_damon.analysis.select import select
 from perf_damon.commands import report
@@ -28,8 +28,8 @@ from perf_damon.errors import DataError, UsageError
 from perf_damon.options import Parser
 from perf_damon.parameters import Attributes, Kdamond, Parameters, Scheme
 from perf_damon.recording import STARTED, Header, Losses
-from perf_damon.render.reclaims import time_edges
-from perf_damon.render.text import Canvas
+from perf_damon.render.reclaims import reclaim_lines, time_edges
+from perf_damon.render.text import Canvas, text_width
 
 GOLDEN = Path(__file__).parent / "render" / "golden"
 MB = 1 << 20
@@ -182,12 +182,43 @@ def test_what_is_not_a_terminal_gets_no_escapes(run):
         assert "\x1b" not in run(both(), *words)
 
 
-def test_no_line_is_wider_than_asked_for(run):
-    for width in (40, 60, 76, 80, 100, 133):
-        for words in ([], ["heatmap"], ["wss"]):
-            lines = run(both(), *words, "--width", str(width)).splitlines()
-            wide = [line for line in lines if len(line) > width]
-            assert wide == []
+NAMES = {"//anon": "/データ/" + "漢字" * 30, "[heap]": "🚀 rocket " + "e\u0301" * 40 + "के" * 9}
+"""Names of mappings that are wider than they are long, and longer than they are wide."""
+
+
+@pytest.mark.parametrize("colors", [0, 256])
+@pytest.mark.parametrize("unicode", [True, False])
+def test_no_line_is_wider_than_its_canvas(colors, unicode):
+    whole = schemes()
+    maps = [(1234, *ends, NAMES[name]) for *ends, name in ((HEAP, HEAP + MB, "[heap]"),)]
+    maps += [(1234, ANON, ANON + 30 * MB, NAMES["//anon"])]
+    renamed = replace(whole, mappings=recordings.mappings(maps))
+    darc = reclaiming()
+    zones = ("0-" + "漢字" * 30, "1-Movable")
+    for width in (*range(20, 50), 60, 76, 80, 100, 133):
+        canvas = Canvas(width, 24, colors, unicode)
+        texts = [
+            "".join(Report(one, select(one), Options(view=view)).text(canvas))
+            for one in (whole, renamed)
+            for view in ("summary", "heatmap", "wss", "schemes")
+        ]
+        texts += [
+            "\n".join(reclaim_lines(one, span(darc), darc.start_time, canvas))
+            for one in (darc.darc, replace(darc.darc, zones=zones), part(darc.darc, 0, 1))
+        ]
+        lines = [line for text in texts for line in canvas.plain(text).splitlines()]
+        widths = [text_width(re.sub("\x1b\\[[0-9;]*m", "", line)) for line in lines]
+        assert max(widths) <= width
+
+
+def test_columns_of_wide_names_stand_below_each_other():
+    whole = both()
+    maps = [(1234, ANON, ANON + 20 * MB, "漢字"), (1234, ANON + 20 * MB, ANON + 30 * MB, "🚀x")]
+    whole = replace(whole, mappings=recordings.mappings(maps))
+    text = "".join(Report(whole, select(whole, "1"), Options()).text(Canvas(width=100)))
+    head, *rows = text[text.index("Share") :].splitlines()[:4]
+    at = head.index("Mapping")
+    assert [row[at:].split("+")[0] for row in rows] == ["漢字", "🚀x", "漢字"]
 
 
 @pytest.mark.parametrize(
@@ -374,12 +405,6 @@ def test_darcs_sums_are_those_of_its_events(run):
     lines = list(csv.DictReader(io.StringIO(run(reclaiming(), "darc", "--format", "csv"))))
     assert sum(int(r["reclaimed"]) for r in lines if r["event"] == "reclaim") == 94 * MB
     assert [int(r["time_ns"]) for r in lines] == sorted(int(r["time_ns"]) for r in lines)
-
-
-def test_darc_fits_its_width(run):
-    for width in (40, 60, 80, 133):
-        lines = run(reclaiming(), "darc", "--width", str(width)).splitlines()
-        assert [line for line in lines if len(line) > width] == []
 
 
 def test_darc_that_did_nothing_or_was_not_recorded(run):

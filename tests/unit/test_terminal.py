@@ -44,6 +44,8 @@ def test_what_is_quick_is_not_said(monkeypatch: pytest.MonkeyPatch, stream: type
         ({"TERM": "xterm"}, 16),
         ({"TERM": "xterm", "COLORTERM": "truecolor"}, 2**24),
         ({"TERM": "xterm-256color", "NO_COLOR": "1"}, 0),
+        ({"TERM": "xterm-256color", "NO_COLOR": "0"}, 0),
+        ({"TERM": "xterm-256color", "NO_COLOR": ""}, 256),
         ({"TERM": "dumb"}, 0),
         ({}, 0),
     ],
@@ -84,9 +86,43 @@ def test_a_pager_on_a_terminal() -> None:
     assert on_a_terminal(WRITE, PAGER="sed s/^/paged:/") == "paged:colour True\n"
 
 
-@pytest.mark.parametrize("pager", ["cat", "", "/no/such/pager"])
+@pytest.mark.parametrize(
+    "pager",
+    [
+        'MARK=paged: && sed "s/^/$MARK/"',
+        "tr c C | sed 's/^C/paged:c/'",
+        "PATH=/usr/bin:/bin sed s/^/$P:/",
+        "sed s/^/paged:/ # less",
+    ],
+)
+def test_the_pager_is_a_line_of_shell(pager: str) -> None:
+    assert on_a_terminal(WRITE, PERF_PAGER=pager, P="paged") == "paged:colour True\n"
+
+
+@pytest.mark.parametrize("pager", ["less 'x", 'sed "s/x', "less (", "less |"])
+def test_a_pager_that_no_shell_can_read(pager: str) -> None:
+    """Nothing is lost, and one sentence tells why there is none."""
+    shown = on_a_terminal(WRITE, PERF_PAGER=pager)
+    assert shown == f"PERF_PAGER={pager}: the shell cannot read that; shown without\ncolour True\n"
+
+
+@pytest.mark.parametrize("pager", ["cat", ""])
 def test_no_pager(pager: str) -> None:
     assert on_a_terminal(WRITE, PERF_PAGER=pager) == "colour True\n"
+
+
+@pytest.mark.parametrize("lines", [1, 3000])
+@pytest.mark.parametrize(
+    "pager", ["/no/such/pager", "/etc/passwd -x", "no-such-pager | cat; exit 127"]
+)
+def test_a_pager_that_is_not_there_loses_nothing(pager: str, lines: int) -> None:
+    program = f"""
+with terminal.screen() as s:
+    for number in range({lines}):
+        print("line", number, file=s.stream)
+"""
+    shown = on_a_terminal(program, PERF_PAGER=pager)
+    assert shown.endswith("".join(f"line {number}\n" for number in range(lines)))
 
 
 def test_a_pager_that_is_left_early() -> None:
@@ -100,6 +136,25 @@ except BrokenPipeError:
 """
     lines = on_a_terminal(program, PAGER="head -2")
     assert lines == "x\nx\n"
+
+
+def test_only_colours_of_ours_reach_a_terminal() -> None:
+    program = r"""
+with terminal.screen() as s:
+    s.stream.write("\x1b[1;31mred\x1b[0m \x1b]0;title\x07 \x1b[2J \x9b31m \x00 \u202e\n")
+"""
+    shown = on_a_terminal(program, PAGER="cat")
+    assert shown == "\x1b[1;31mred\x1b[0m ?]0;title? ?[2J ?31m ? ?\n"
+    assert "\x1b" not in on_a_terminal(program, PAGER="cat", NO_COLOR="1")
+
+
+def test_names_in_any_script_reach_a_terminal_without_it() -> None:
+    program = r"""
+with terminal.screen(pager=False) as s:
+    s.stream.write("\u6f22 caf\xe9 \udc80\n")
+"""
+    shown = on_a_terminal(program, PYTHONIOENCODING="iso-8859-1")
+    assert shown == "? caf? ?\n"
 
 
 def test_no_pager_and_no_colour_in_a_pipe() -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _CELLS = 80
 """Times in JSON."""
-_MIN_WIDTH = 40
 
 
 def show(recording: Recording, options: Options) -> int:
@@ -43,7 +42,7 @@ def show(recording: Recording, options: Options) -> int:
         chosen = span
     with screen(pager=options.format == "text") as out:
         if options.format == "text":
-            width = options.width or max(_MIN_WIDTH, out.width)
+            width = options.width or out.width
             canvas = Canvas(width, out.height, out.colors, out.unicode)
             lines = [
                 *summary.loss_lines(recording, canvas),

@@ -23,9 +23,8 @@ from perf_damon.render import acts as acts_text
 from perf_damon.render import applied, data, regions, summary, wss
 from perf_damon.render.heatmap import columns, rows_per_line
 from perf_damon.render.text import Canvas, wrap
-from perf_damon.terminal import say, screen
+from perf_damon.terminal import LEAST_WIDTH, MOST_WIDTH, say, screen
 
-MIN_WIDTH, MAX_WIDTH = 40, 4000
 MIN_LINES, MAX_LINES = 8, 40
 """What the heatmap takes of a short and of a tall terminal."""
 AROUND = 9
@@ -54,11 +53,11 @@ class Options:
     def of(cls, args: argparse.Namespace) -> Options:
         """Check what argparse cannot. Raises UsageError."""
         for name, value, least in (
-            ("--width", args.width, MIN_WIDTH if args.format == "text" else 1),
+            ("--width", args.width, LEAST_WIDTH if args.format == "text" else 1),
             ("--height", args.height, 1),
         ):
-            if value is not None and not least <= value <= MAX_WIDTH:
-                raise UsageError(f"{name} {value} cannot be drawn", f"{least} … {MAX_WIDTH} can")
+            if value is not None and not least <= value <= MOST_WIDTH:
+                raise UsageError(f"{name} {value} cannot be drawn", f"{least} to {MOST_WIDTH} can")
         return cls(
             view=args.view,
             format=args.format,
@@ -91,7 +90,7 @@ def show(recording: Recording, options: Options) -> int:
                 out.stream.write(whole)
         return EXIT_OK
     with screen() as out:
-        width = options.width or max(MIN_WIDTH, out.width)
+        width = options.width or out.width
         canvas = Canvas(width, out.height, out.colors, out.unicode)
         for text in report.text(canvas):
             out.stream.write(text if canvas.unicode else canvas.plain(text))
@@ -180,7 +179,7 @@ class Report:
     def _summary(self, one: Selected, canvas: Canvas) -> Iterator[str]:
         found = self._picture_findings(one, canvas)
         if found is None:
-            yield _NOTHING
+            yield from wrap(_NOTHING, canvas.width)
             return
         yield from summary.target_lines(one, found, canvas)
         yield ""
@@ -191,7 +190,7 @@ class Report:
     def _heatmap(self, one: Selected, canvas: Canvas) -> Iterator[str]:
         found = self._picture_findings(one, canvas)
         if found is None:
-            yield _NOTHING
+            yield from wrap(_NOTHING, canvas.width)
             return
         yield from summary.heatmap_section(found, self.options.cell, canvas)
 

@@ -16,6 +16,7 @@ from perf_damon.control.features import tracepoints
 from perf_damon.control.system import System
 from perf_damon.errors import EXIT_OK
 from perf_damon.options import Parser
+from perf_damon.terminal import show
 
 USAGE = "perf damon status [--json]"
 DESCRIPTION = """\
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     system.require_root("perf damon status")
     system.require_damon()
     state = collect(system)
-    print(json.dumps(state, indent=2) if args.json else render(system, state))
+    show(json.dumps(state, indent=2) if args.json else render(system, state))
     return EXIT_OK
 
 

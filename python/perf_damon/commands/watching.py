@@ -15,7 +15,7 @@ from perf_damon import signals
 from perf_damon.errors import EXIT_OK, UsageError
 from perf_damon.options import Parser, argument
 from perf_damon.render.text import Canvas
-from perf_damon.terminal import screen
+from perf_damon.terminal import flush, harmless, screen
 from perf_damon.units import format_time_us, parse_time_us
 
 _EVERY_US = 1_000_000
@@ -56,8 +56,13 @@ def show(look: Callable[[], Picture], every_us: int | None, as_json: bool) -> in
     if every_us is not None:
         return watch(look, every_us, as_json)
     picture = look()
-    print(json.dumps(picture.data(), indent=2) if as_json else "\n".join(picture.lines(canvas())))
+    _out(json.dumps(picture.data(), indent=2) if as_json else "\n".join(picture.lines(canvas())))
     return EXIT_OK
+
+
+def _out(text: str) -> None:
+    with screen(pager=False) as on:
+        on.stream.write(text + "\n")
 
 
 def watch(look: Callable[[], Picture], every_us: int, as_json: bool) -> int:
@@ -72,14 +77,13 @@ def watch(look: Callable[[], Picture], every_us: int, as_json: bool) -> int:
         while True:
             picture = look()
             if as_json:
-                print(json.dumps(picture.data(), separators=(",", ":")))
+                _out(json.dumps(picture.data(), separators=(",", ":")))
             else:
                 lines = [
                     time.strftime("%H:%M:%S") + f", every {format_time_us(every_us)}",
                     *picture.lines(canvas()),
                 ]
                 _show(lines, live, first=turn == 0)
-            sys.stdout.flush()
             if seen and picture.empty:
                 return EXIT_OK
             seen = seen or not picture.empty
@@ -106,9 +110,11 @@ def _show(lines: list[str], live: bool, first: bool) -> None:
     if live:
         # What does not fit would scroll, and leave its upper part behind.
         lines = lines[: max(1, canvas().height - 1)]
+        lines = [harmless(line, styled=True) for line in lines]
         sys.stdout.write(_HOME + "".join(f"{line}{_REST_OF_LINE}\n" for line in lines) + _BELOW)
+        flush()
     else:
-        sys.stdout.write(("" if first else "\n") + "\n".join(lines) + "\n")
+        _out(("" if first else "\n") + "\n".join(lines))
 
 
 def _parse_interval(text: str) -> int:

@@ -29,7 +29,7 @@ from perf_damon.record.guard import Guard
 from perf_damon.record.launch import Launched, launch
 from perf_damon.record.perf import PerfRecord, Plan
 from perf_damon.schemes.text import format_scheme
-from perf_damon.terminal import say, working
+from perf_damon.terminal import has_ticks, say, tick, working
 from perf_damon.units import format_size
 
 _COMMAND_PATIENCE_S = 5
@@ -184,7 +184,7 @@ class Session:
     ) -> str:
         """Until something ends; returns what: target, kdamond, perf, or timeout."""
         deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s
-        ticking = not self.quiet and command is None and sys.stderr.isatty()
+        ticking = not self.quiet and command is None and has_ticks()
         with _Ends() as ends:
             ends.add("perf", perf.pidfd)
             if (parent := jobcontrol.perf_pidfd()) is not None:
@@ -207,7 +207,7 @@ class Session:
                 if what is not None:
                     break
         if ticking:
-            say("\r\033[K", end="")
+            tick("")
         if perf.process.poll() is not None and perf.process.returncode != 0:
             raise perf.failure()
         return what
@@ -217,7 +217,7 @@ class Session:
             size = format_size(Path(self.output).stat().st_size)
         except OSError:
             size = "nothing yet"
-        say(f"\r\033[K[ perf damon record: {seconds:.0f} s, {size} ]", end="")
+        tick(f"[ perf damon record: {seconds:.0f} s, {size} ]")
 
     def _end_perf(self, perf: PerfRecord) -> None:
         code = perf.finish()

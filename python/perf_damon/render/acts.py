@@ -13,7 +13,7 @@ from perf_damon.analysis.view import View
 from perf_damon.recording import Column
 from perf_damon.render.heatmap import Words, heatmap_lines
 from perf_damon.render.summary import span_names
-from perf_damon.render.text import Canvas, clean, table, text_width, wrap
+from perf_damon.render.text import Canvas, clean, fitted, wrap
 from perf_damon.units import format_count, format_size
 
 NOT_RECORDED = (
@@ -28,9 +28,10 @@ def act_lines(
 ) -> Iterator[str]:
     """A line a scheme, and a picture of each that did something."""
     if not any(len(act.rows) for act in acts):
-        yield NOTHING
+        yield from wrap(NOTHING, canvas.width)
         if acts:
-            yield f"Installed: {', '.join(clean(act.action or '?') for act in acts)}"
+            names = ", ".join(clean(act.action or "?") for act in acts)
+            yield from wrap(f"Installed: {names}", canvas.width)
         return
     yield from _totals(view, acts, canvas)
     if findings is None:
@@ -65,16 +66,7 @@ def _totals(view: View, acts: Sequence[Acts], canvas: Canvas) -> list[str]:
         "First": [_when(view, act, 0) for act in acts],
         "Last": [_when(view, act, -1) for act in acts],
     }
-    lines: list[str] = []
-    # What a narrow terminal has no room for goes, the least telling first.
-    for names in ((), ("First", "Last"), ("Regions",)):
-        for name in names:
-            del columns[name]
-        right = "".join("l" if name == "Action" else "r" for name in columns)
-        lines = table(list(columns), list(zip(*columns.values(), strict=True)), right)
-        if max(map(text_width, lines)) <= canvas.width:
-            break
-    return [canvas.dim(lines[0]), *lines[1:]]
+    return fitted(columns, (("First", "Last"), ("Regions",)), ("Action",), canvas)
 
 
 def _title(act: Acts) -> str:

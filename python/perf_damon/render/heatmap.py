@@ -13,7 +13,7 @@ from perf_damon.analysis.heatmap import Heatmap
 from perf_damon.recording import Column
 from perf_damon.render import ticks
 from perf_damon.render.ramp import BLANK, Ramp, ramp
-from perf_damon.render.text import Canvas, pad, shorten, text_width
+from perf_damon.render.text import Canvas, pad, shorten, text_width, wrap
 from perf_damon.units import format_size
 
 MARGIN = 9
@@ -25,6 +25,8 @@ _MAX_NAMES = 3
 """Mappings that are named of a span."""
 _NAMES_WIDTH = 24
 """Columns that their names should have."""
+_LEAST_NAME = 8
+"""Columns that they must have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,12 @@ def _legend(look: Ramp, canvas: Canvas, words: Words) -> list[str]:
             entries.append((f"\x1b[{look.background[level]}m  \x1b[0m", meaning))
         else:
             entries.append((look.characters[level] * 2, meaning))
-    entries[-1] = (entries[-1][0], f"{entries[-1][1]} {words.levels}")
-    entries.append(("", words.blank))
+    swatch, last = entries[-1]
+    if text_width(f"## {last} {words.levels}") <= canvas.width:
+        entries[-1] = (swatch, f"{last} {words.levels}")
+    else:
+        entries.append(("", words.levels))
+    entries += [("", line) for line in wrap(words.blank, canvas.width)]
     lines, width = [""], 0
     for swatch, meaning in entries:
         text = f"{swatch} {meaning}" if swatch else meaning
@@ -190,6 +196,9 @@ def _span_table(
         head = f"{letter} 0x{start:x}-0x{end:x}  {format_size(end - start)}  "
         if len(head) > canvas.width - _NAMES_WIDTH:
             head = f"{letter} 0x{start:x} +{format_size(end - start)} "
+        if len(head) > canvas.width - _LEAST_NAME:
+            lines.append(f"{letter} 0x{start:x}")
+            head = f"  +{format_size(end - start)} "
         lines.append(
             (head + _what(names, never if zero else None, canvas.width - len(head))).rstrip()
         )
@@ -217,5 +226,6 @@ def _gap(heatmap: Heatmap, start: int, end: int, canvas: Canvas) -> list[str]:
         parts.append(f"{format_size(end - start - left_out)} not monitored")
     if not parts:
         return []
-    text = f"{'┊' if canvas.unicode else '|'} {', '.join(parts)}, cut out"
-    return [canvas.dim(text[: canvas.width])]
+    sign = "┊" if canvas.unicode else "|"
+    lines = wrap(f"{', '.join(parts)}, cut out", canvas.width - 2)
+    return [canvas.dim(f"{sign} {line}") for line in lines]

@@ -18,7 +18,7 @@ import numpy as np
 
 from perf_damon.analysis.darc import Turn, ZoneSum, over_time, sums, turns, why_name
 from perf_damon.recording import STARTED, Darc
-from perf_damon.render.text import Canvas, clean, pad, table, text_width, wrap
+from perf_damon.render.text import Canvas, clean, fitted, pad, shorten, text_width, wrap
 from perf_damon.render.wss import sparkline
 from perf_damon.units import format_count, format_size, format_time_us
 
@@ -32,7 +32,7 @@ _WHY = {
     "other": "other",
     None: "unknown",
 }
-_LESS = ("Tried", "Disabled", "Starts", "Below low")
+_LESS = (("Tried",), ("Disabled",), ("Starts",), ("Below low",))
 _MOST_TURNS = 40
 
 
@@ -41,7 +41,7 @@ def reclaim_lines(darc: Darc, span: tuple[int, int], origin: int, canvas: Canvas
     found = sums(darc)
     length = format_time_us((span[1] - span[0]) / 1e3)
     if not found:
-        yield NOTHING
+        yield from wrap(NOTHING, canvas.width)
         yield from (
             canvas.dim(line) for line in wrap("perf damon darc status tells why", canvas.width)
         )
@@ -74,7 +74,7 @@ def _sums(found: Sequence[ZoneSum], canvas: Canvas) -> list[str]:
         "Tried": [format_size(one.tried) for one in found],
         "Reclaimed": [format_size(one.reclaimed) for one in found],
     }
-    return _fitted(columns, _LESS, "Zone", canvas)
+    return fitted(columns, _LESS, ("Zone",), canvas)
 
 
 def _turns(made: Sequence[Turn], origin: int, canvas: Canvas) -> list[str]:
@@ -87,41 +87,24 @@ def _turns(made: Sequence[Turn], origin: int, canvas: Canvas) -> list[str]:
         "Reclaimed": [format_size(turn.reclaimed) for turn in made],
         "Stopped": [_WHY[turn.why] for turn in made],
     }
-    return _fitted(columns, ("then", "Free", "To"), ("Zone", "Stopped"), canvas)
-
-
-def _fitted(
-    columns: dict[str, list[str]],
-    less: Sequence[str],
-    left: str | tuple[str, ...],
-    canvas: Canvas,
-) -> list[str]:
-    """A table; what a narrow terminal has no room for goes, the least telling first."""
-    lines: list[str] = []
-    for name in (None, *less):
-        if name is not None:
-            del columns[name]
-        right = "".join("l" if name in left else "r" for name in columns)
-        lines = table(list(columns), list(zip(*columns.values(), strict=True)), right)
-        if max(map(text_width, lines)) <= canvas.width:
-            break
-    return [canvas.dim(lines[0]), *lines[1:]]
+    return fitted(columns, (("then",), ("Free",), ("To",)), ("Zone", "Stopped"), canvas)
 
 
 def _course(darc: Darc, span: tuple[int, int], canvas: Canvas) -> Iterator[str]:
-    margin = max(map(text_width, darc.zones)) + 2
-    cells = max(10, canvas.width - margin)
+    zones = {zone: shorten(clean(zone), canvas.width // 2) for zone in darc.zones}
+    margin = max(map(text_width, zones.values())) + 2
+    cells = max(1, canvas.width - margin)
     edges = time_edges(span, cells)
     course = over_time(darc, edges)
     if not course:
-        yield "Nothing that it tried could be reclaimed."
+        yield from wrap("Nothing that it tried could be reclaimed.", canvas.width)
         return
     most = max(int(sizes.max()) for sizes in course.values())
     yield from _head("What was reclaimed when", canvas)
     for zone, sizes in course.items():
         shares = np.where(sizes > 0, sizes.astype(np.float64), np.nan)
         line = sparkline(shares, float(most), canvas).rstrip()
-        yield pad(clean(zone), margin) + line
+        yield pad(zones[zone], margin) + line
     each = format_time_us(float(edges[1] - edges[0]) / 1e3)
     length = format_time_us((span[1] - span[0]) / 1e3)
     words = f"{length} from left to right, up to {format_size(most)} in {each}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from perf_damon.control.nodes import Scheme, Watermarks
 from perf_damon.parameters import Attributes
-from perf_damon.render.text import Canvas, clean, table
+from perf_damon.render.text import Canvas, clean, table, text_width, wrap
 from perf_damon.schemes.pattern import format_exact_time
 from perf_damon.schemes.text import format_scheme
 from perf_damon.units import format_count, format_size
@@ -40,28 +40,38 @@ def render(installed: Sequence[Installed], canvas: Canvas) -> list[str]:
     lines: list[str] = []
     for block in installed:
         lines += [""] if lines else []
-        lines.append(canvas.bold(clean(block.title)))
-        lines += [canvas.dim(f"  {note}") for note in block.notes]
+        lines += [canvas.bold(line) for line in wrap(clean(block.title), canvas.width)]
+        for note in block.notes:
+            lines += [canvas.dim(f"  {line}") for line in wrap(note, canvas.width - 2)]
         for index, scheme in enumerate(block.schemes):
             lines += _definition(index, scheme, block.attributes, canvas.width)
             if note := _rest(scheme.watermarks, block.free_permil):
-                lines.append(canvas.dim(f"    {note}"))
+                lines += [canvas.dim(f"    {line}") for line in wrap(note, canvas.width - 4)]
         rows = [_row(index, scheme) for index, scheme in enumerate(block.schemes)]
         if rows:
             head, *body = table(_HEAD, rows, _RIGHT)
-            lines += [canvas.dim(head), *body]
+            if max(map(text_width, (head, *body))) <= canvas.width:
+                lines += [canvas.dim(head), *body]
+            else:
+                lines += [line for row in rows for line in _paragraph(row, canvas.width)]
     return lines
 
 
 def _definition(index: int, scheme: Scheme, attributes: Attributes, width: int) -> list[str]:
     """`0  action=pageout …`, with what does not fit in lines below, broken between keys."""
-    lines, line = [], f"{index} "
-    for word in clean(format_scheme(scheme, attributes)).split(" "):
-        if len(line) + 1 + len(word) > max(width, 20) and line.strip():
-            lines.append(line)
-            line = "   "
-        line += f" {word}"
-    return [*lines, line]
+    first, *more = wrap(clean(format_scheme(scheme, attributes)), width - 4)
+    return [f"{index}  {first}", *(f"    {line}" for line in more)]
+
+
+def _paragraph(row: Sequence[str], width: int) -> list[str]:
+    """What a scheme did, where a table has no room."""
+    index, action, tried, size, applied, applied_size, exceeds, quota = map(str.strip, row)
+    words = (
+        f"{index} {action}: tried {tried} ({size}), applied {applied} ({applied_size}), "
+        f"exceeds {exceeds}, quota now {quota}"
+    )
+    first, *more = wrap(words, width - 2)
+    return [first, *(f"  {line}" for line in more)]
 
 
 def _rest(marks: Watermarks, free_permil: int | None) -> str | None:

@@ -16,11 +16,15 @@ from perf_damon.analysis.survey import PERCENTILES, percentiles
 from perf_damon.analysis.view import View
 from perf_damon.recording import Column, Recording, Target
 from perf_damon.render.heatmap import heatmap_lines
-from perf_damon.render.text import Canvas, clean, percent, shorten, table, text_width, wrap
+from perf_damon.render.text import Canvas, clean, fitted, percent, shorten, table, text_width, wrap
 from perf_damon.units import format_count, format_size, format_time_us
 
 MAX_AREAS = 12
 """Rows of the table of hottest memory."""
+_NARROW = 40
+"""Columns that names of facts take a line of their own below."""
+_LEAST_NAME = 8
+"""Columns that a mapping's name has at least."""
 MIN_SHARE = 0.001
 """Areas with a smaller share of the accesses are only counted."""
 
@@ -197,7 +201,8 @@ def area_lines(findings: Findings, canvas: Canvas, aggr_us: float) -> Iterator[s
     """The table of the hottest memory."""
     areas, target = findings.areas, findings.view.target
     physical = target.operations == "paddr"
-    yield canvas.bold("Hottest memory" + ("" if physical else ", by mapping"))
+    for line in wrap("Hottest memory" + ("" if physical else ", by mapping"), canvas.width):
+        yield canvas.bold(line)
     if not len(areas) or areas.share[0] <= 0:
         yield "No access was seen."
         return
@@ -215,24 +220,18 @@ def area_lines(findings: Findings, canvas: Canvas, aggr_us: float) -> Iterator[s
         columns["Address"] = [f"0x{areas.start[i]:x}-0x{areas.end[i]:x}" for i in shown]
     elif canvas.width >= 70 or physical:
         columns["Address"] = [f"0x{areas.start[i]:x}" for i in shown]
-    right = "r" * (len(columns) - ("Address" in columns)) + "l" * ("Address" in columns)
-    rows = list(zip(*columns.values(), strict=True))
-    lines = table(list(columns), rows, right)
     if not physical:
-        used = max(map(text_width, lines)) + 2
-        room = max(8, canvas.width - used)
-        names = ["Mapping", *(area_name(areas, findings.atlas, i, room) for i in shown)]
-        lines = [
-            line + " " * (used - text_width(line)) + name
-            for line, name in zip(lines, names, strict=True)
-        ]
-    yield canvas.dim(lines[0])
-    yield from lines[1:]
+        # Their room is what the others leave.
+        used = sum(max(map(text_width, (name, *cells))) + 2 for name, cells in columns.items())
+        room = max(_LEAST_NAME, canvas.width - used)
+        columns["Mapping"] = [area_name(areas, findings.atlas, i, room) for i in shown]
+    yield from fitted(columns, (), ("Address", "Mapping"), canvas)
     rest = len(areas) - len(shown)
     if rest:
         share = float(areas.share.sum() - areas.share[shown].sum())
         text = f"{percent(share)} of the accesses are in {_plural(rest, 'colder area')}"
-        yield canvas.dim(text if share > 0 else f"{_plural(rest, 'more area')} without accesses")
+        text = text if share > 0 else f"{_plural(rest, 'more area')} without accesses"
+        yield from (canvas.dim(line) for line in wrap(text, canvas.width))
     if not physical and len(findings.atlas) == 0:
         yield ""
         yield from wrap(
@@ -262,6 +261,10 @@ def _amount(sizes: Column, weight: Column) -> str:
 
 def _facts(facts: list[tuple[str, str]], canvas: Canvas) -> Iterator[str]:
     for name, value in facts:
+        if canvas.width < _NARROW:
+            yield name
+            yield from (f"  {line}" for line in wrap(value, canvas.width - 2))
+            continue
         first, *more = wrap(value, canvas.width - 13)
         yield f"{name:<11}  {first}"
         yield from (" " * 13 + line for line in more)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,9 +35,14 @@ class Canvas:
         """The same in the characters that the stream has."""
         if self.unicode:
             return text
-        for fancy, simple in (("…", "..."), ("×", "x"), ("–", "-"), ("·", ".")):
-            text = text.replace(fancy, simple)
-        return text.encode("ascii", "replace").decode()
+        text = text.translate(_PLAIN)
+        if text.isascii():
+            return text
+        # As many columns as before: what was drawn to fit still does.
+        return "".join(c if c.isascii() else "?" * char_width(c) for c in text)
+
+
+_PLAIN = str.maketrans("…×–·≤", "~x-.<")
 
 
 def clean(text: str) -> str:
@@ -130,6 +135,34 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: str) -> lis
         ).rstrip()
         for row in (head, *rows)
     ]
+
+
+def fitted(
+    columns: Mapping[str, Sequence[str]],
+    less: Sequence[Sequence[str]],
+    left: Sequence[str],
+    canvas: Canvas,
+) -> list[str]:
+    """A table of columns by name, those in `left` standing to the left, that fits a canvas.
+
+    What there is no room for goes, `less` in its order. Where even the rest has no room, each row
+    becomes a paragraph.
+    """
+    shown = dict(columns)
+    for names in ((), *less):
+        for name in names:
+            shown.pop(name, None)
+        right = "".join("l" if name in left else "r" for name in shown)
+        rows = list(zip(*shown.values(), strict=True))
+        lines = table(list(shown), rows, right)
+        if max(map(text_width, lines)) <= canvas.width:
+            return [canvas.dim(lines[0]), *lines[1:]]
+    lines = []
+    for row in rows:
+        words = (f"{name} {cell.strip()}" for name, cell in zip(shown, row, strict=True))
+        first, *more = wrap(", ".join(words), canvas.width - 2)
+        lines += [first, *(f"  {line}" for line in more)]
+    return lines
 
 
 def percent(rate: float) -> str:

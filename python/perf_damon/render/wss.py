@@ -35,11 +35,12 @@ def wss_lines(
     yield canvas.dim(pad("of time", _MARGIN - 2, right=True) + "        size")
     sizes = percentiles(survey.working_set, view.duration, percents)
     most = max([*sizes, float(survey.working_set.max(initial=0)), 1.0])
-    room = max(1, canvas.width - _MARGIN - 13)
+    room = canvas.width - _MARGIN - 13
     for at, size in zip(percents, sizes, strict=True):
         label = pad(f"{at:g}%", _MARGIN - 2, right=True)
         amount = pad(format_size(size), 12, right=True)
-        yield f"{label}{amount}  {bar(size / most, room, canvas)}".rstrip()
+        drawn = bar(size / most, room, canvas) if room > 0 else ""
+        yield f"{label}{amount}  {drawn}".rstrip()
     mean = float(np.average(survey.working_set, weights=np.maximum(view.duration, 1)))
     yield f"{pad('mean', _MARGIN - 2, right=True)}{pad(format_size(mean), 12, right=True)}"
     yield ""

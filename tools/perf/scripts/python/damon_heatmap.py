@@ -126,7 +126,7 @@ def end() -> None:
 
     targets, mappings = recorded()
     origin = min(int(target.regions.time[0]) for target in targets)
-    with screen(pager=False) as out:
+    with screen(pager=False, styled=options.color == "always") as out:
         colors = {"never": 0, "always": terminal_colors() or 256, "auto": out.colors}
         canvas = Canvas(options.width or out.width, out.height, colors[options.color], out.unicode)
         height = options.height or min(40, max(8, canvas.height - 9))
