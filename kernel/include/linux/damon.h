@@ -70,7 +70,7 @@ struct damon_slot {
  * @nr_probes:		samples that it gets in each sampling interval
  * @has_sentry:		while it is idle: a page waits for an access
  * @sentry:		the address of that page
- * @alarm:		it saw one since the last aggregation interval began
+ * @alarm:		it saw one in the aggregation interval
  * @apart:		for so many aggregation intervals it stays as it is, to see
  *			which part of what was one region such alarms are about
  * @slots:		outcomes of this aggregation interval's samples
@@ -149,6 +149,8 @@ struct damon_probes {
  * @nr_regions:	how many there are
  * @room:	how many there is memory for
  * @probes:	those of this and of the next sampling interval
+ * @sample_begin: when its last samples were begun to be taken
+ * @sample_end:	when they had been taken
  * @gone:	it cannot be monitored any more
  * @list:	in the context's list
  *
@@ -160,6 +162,8 @@ struct damon_target {
 	unsigned int nr_regions;
 	unsigned int room;
 	struct damon_probes probes[2];
+	ktime_t sample_begin;
+	ktime_t sample_end;
 	bool gone;
 	struct list_head list;
 
@@ -305,6 +309,9 @@ struct damon_ctx {
 	struct list_head group;
 	unsigned int idx;		/* in the group */
 	ktime_t next_sample;
+	ktime_t pace;			/* when it would be due by the interval alone */
+	ktime_t last_sample;		/* when the last ones were begun to be taken */
+	u64 round_ns;			/* what taking samples takes, most of the time */
 	unsigned long samples;		/* in this aggregation interval */
 	unsigned long update_samples;	/* since the last ops.update */
 	unsigned long tuned_aggrs;	/* since the last tuning */

@@ -343,7 +343,10 @@ unsigned int damon_cut_regions(const struct damon_region *from, unsigned int nr,
 				part->nr_accesses = rate_of(part->hits, part->tries,
 							    nr_runs > 1,
 							    rules->max_nr_accesses);
-			part->age = min(r->age, UINT_MAX - 1) + 1;
+			part->age = r->age;
+			/* No older by an interval that nothing is known of. */
+			if (part->tries)
+				part->age = min(r->age, UINT_MAX - 1) + 1;
 			if (!part->nr_accesses != !r->nr_accesses ||
 			    abs_diff(part->nr_accesses, r->nr_accesses) >
 			    damon_rate_threshold(rules))

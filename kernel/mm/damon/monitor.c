@@ -6,7 +6,9 @@
  * is the time between two looks for changed mappings.
  */
 
+#include <kunit/static_stub.h>
 #include <linux/damon.h>
+#include <linux/jiffies.h>
 #include <linux/slab.h>
 
 #include "monitor.h"
@@ -15,6 +17,27 @@
 #include "targets.h"
 
 #include <trace/events/damon.h>
+
+/*
+ * A window is the time from making a page ready to looking at it.  Its outcome counts
+ * if it is no longer than WINDOW_MOST sampling intervals, and no shorter than a
+ * WINDOW_LEAST-th of one.  Otherwise memory that is touched once a second would be
+ * found accessed by each look that comes a second late.
+ */
+#define WINDOW_MOST	4
+#define WINDOW_LEAST	4
+
+/* How fast the usual time of taking samples follows: by an eighth each time. */
+#define ROUND_STEP	8
+
+/**
+ * damon_clock() - the time that sampling goes by
+ */
+ktime_t damon_clock(void)
+{
+	KUNIT_STATIC_STUB_REDIRECT(damon_clock);
+	return ktime_get();
+}
 
 static unsigned long target_size(struct damon_target *t)
 {
@@ -58,13 +81,9 @@ static struct damon_rules ctx_rules(struct damon_ctx *ctx)
 static void put_regions(struct damon_ctx *ctx, struct damon_target *t,
 			unsigned int nr, const struct damon_rules *rules)
 {
-	unsigned long wanted = nr;
-	unsigned int i, room;
+	unsigned int room = damon_nr_split(ctx->scratch, nr, rules);
 
-	for (i = 0; i < nr && wanted < rules->max_nr_regions; i++)
-		wanted += (damon_sz_region(&ctx->scratch[i]) - 1) / rules->max_sz;
-	room = min_t(unsigned long, wanted, rules->max_nr_regions);
-	room = max(room, nr);
+	room = max(min(room, rules->max_nr_regions), nr);
 	if (damon_reserve_regions(&t->regions, &t->room, 0, room))
 		room = t->room;
 	if (room < nr) {
@@ -94,11 +113,18 @@ static unsigned int make_regions(struct damon_ctx *ctx, struct damon_target *t,
 	return damon_limit_regions(ctx->scratch, nr, rules);
 }
 
-static void report_regions(unsigned int target_id, const struct damon_region *regions,
-			   unsigned int nr)
+/**
+ * damon_report_regions() - tell what an aggregation interval found in a target
+ * @target_id:	the target's place in its context
+ * @regions:	the regions
+ * @nr:		how many
+ */
+void damon_report_regions(unsigned int target_id, const struct damon_region *regions,
+			  unsigned int nr)
 {
 	unsigned int i;
 
+	KUNIT_STATIC_STUB_REDIRECT(damon_report_regions, target_id, regions, nr);
 	if (!trace_damon_aggregated_enabled())
 		return;
 	for (i = 0; i < nr; i++)
@@ -148,7 +174,7 @@ static void aggregate(struct damon_ctx *ctx)
 		cond_resched();
 		rules.max_nr_regions = share_of_bound(ctx, t, &all);
 		nr = make_regions(ctx, t, &rules);
-		report_regions(id++, ctx->scratch, nr);
+		damon_report_regions(id++, ctx->scratch, nr);
 		for (i = 0; i < nr; i++) {
 			u64 units = damon_sz_region(&ctx->scratch[i]) >> rules.shift;
 
@@ -244,6 +270,77 @@ enum samples {
 	LAST_SAMPLES,
 };
 
+/* Whether a time is as good as a sampling interval, from making ready to looking. */
+static bool is_window(const struct damon_ctx *ctx, ktime_t from, ktime_t to)
+{
+	u64 interval = damon_sample_ns(ctx), most, ns = ktime_to_ns(ktime_sub(to, from));
+
+	/*
+	 * Where taking samples takes longer than their interval that is all that can
+	 * be had.  Work of another kind, and other contexts', is not allowed for.
+	 */
+	if (check_add_overflow(interval, ctx->round_ns, &most) ||
+	    check_mul_overflow(most, (u64)WINDOW_MOST, &most))
+		most = U64_MAX;
+	/* No timer need be more exact than that. */
+	most = max(most, 2ULL * TICK_NSEC);
+	return ns <= most && ns >= interval / WINDOW_LEAST;
+}
+
+/*
+ * Call the operations, and have outcomes count only if they are of the interval that
+ * is asked for.  Each probe was made ready, and is looked at, between begin and end
+ * of a call; so its window is no shorter and no longer than both of those measured.
+ */
+static bool sample_target(struct damon_ctx *ctx, struct damon_target *t,
+			  struct damon_probes *done, struct damon_probes *next)
+{
+	ktime_t begin = damon_clock(), end;
+	bool is_there = ctx->ops.sample(ctx, t, done, next);
+	unsigned int i;
+
+	end = damon_clock();
+	if (!is_window(ctx, t->sample_begin, begin) ||
+	    !is_window(ctx, t->sample_end, end)) {
+		for (i = 0; i < done->nr; i++)
+			done->probe[i].state = DAMON_PROBE_UNKNOWN;
+	}
+	t->sample_begin = begin;
+	t->sample_end = end;
+	return is_there;
+}
+
+/*
+ * Look at the sentries of regions that still have the interval's outcomes.  They wait
+ * for as long as it takes, so any window is theirs.
+ */
+static bool sample_sentries(struct damon_ctx *ctx, struct damon_target *t,
+			    struct damon_probes *probes)
+{
+	struct damon_probes none = {};
+
+	damon_ask_sentries(t->regions, t->nr_regions, probes, damon_region_shift(ctx));
+	if (!probes->nr)
+		return true;
+	if (!ctx->ops.sample(ctx, t, probes, &none))
+		return false;
+	damon_hear_sentries(t->regions, probes);
+	probes->nr = 0;
+	return true;
+}
+
+/* How long it takes to sample, most of the time: once that it takes long says little. */
+static void note_round(struct damon_ctx *ctx, ktime_t begin, ktime_t end)
+{
+	u64 step = max(ctx->round_ns, damon_sample_ns(ctx)) / ROUND_STEP;
+	u64 ns = ktime_to_ns(ktime_sub(end, begin));
+
+	if (ns > ctx->round_ns)
+		ctx->round_ns += min(ns - ctx->round_ns, step);
+	else
+		ctx->round_ns -= min(ctx->round_ns - ns, step);
+}
+
 /* Take the samples that are due, and make ready for the next ones. */
 static void sample_targets(struct damon_ctx *ctx, enum samples which)
 {
@@ -251,32 +348,37 @@ static void sample_targets(struct damon_ctx *ctx, enum samples which)
 	bool any = false;
 	struct damon_target *t;
 
+	ctx->last_sample = damon_clock();
 	damon_for_each_target(t, ctx) {
 		struct damon_probes *next = &t->probes[ctx->next_probes];
 		struct damon_probes *done = &t->probes[!ctx->next_probes];
+		bool is_there;
 
 		cond_resched();
 		if (t->gone)
 			continue;
 		next->nr = 0;
+		if (which == FIRST_SAMPLES)
+			done->nr = 0;
 		if (which != LAST_SAMPLES)
 			damon_choose_probes(t->regions, t->nr_regions, next, shift,
 					    &ctx->random);
-		if (which == FIRST_SAMPLES)
-			damon_ask_sentries(t->regions, t->nr_regions, done, shift);
-		if (!ctx->ops.sample(ctx, t, done, next)) {
+		is_there = sample_target(ctx, t, done, next);
+		if (is_there) {
+			damon_note_probes(t->regions, done);
+			if (which == LAST_SAMPLES && !ctx->paused)
+				is_there = sample_sentries(ctx, t, done);
+		}
+		if (!is_there) {
 			t->gone = true;
 			t->nr_regions = 0;
 			next->nr = 0;
 			done->nr = 0;
-			continue;
 		}
-		any = true;
-		if (which == FIRST_SAMPLES)
-			damon_hear_sentries(t->regions, done);
-		else
-			damon_note_probes(t->regions, done);
+		any |= is_there;
 	}
+	if (which != FIRST_SAMPLES)
+		note_round(ctx, ctx->last_sample, damon_clock());
 	ctx->next_probes = !ctx->next_probes;
 	ctx->active = any;
 }
@@ -398,6 +500,29 @@ static void rest(struct damon_ctx *ctx)
 	spin_unlock(&ctx->kdamond_lock);
 }
 
+/* Go on from now, whatever has been missed. */
+static void set_pace(struct damon_ctx *ctx, ktime_t now, u64 ns)
+{
+	ctx->pace = ktime_add_ns(now, ns);
+	ctx->next_sample = ctx->pace;
+}
+
+/*
+ * Keep pace; but what was missed for long is not made up for, and no sample follows
+ * another one too soon to count.
+ */
+static void keep_pace(struct damon_ctx *ctx)
+{
+	u64 interval = damon_sample_ns(ctx);
+	ktime_t now = damon_clock(), soonest;
+
+	soonest = ktime_add_ns(ctx->last_sample, interval / 2);
+	ctx->pace = ktime_add_ns(ctx->pace, interval);
+	if (ktime_before(ctx->pace, now))
+		ctx->pace = ktime_add_ns(now, interval);
+	ctx->next_sample = ktime_before(ctx->pace, soonest) ? soonest : ctx->pace;
+}
+
 /**
  * damon_serve() - end a context's sampling interval if its time has come
  * @ctx:	the context
@@ -407,12 +532,12 @@ static void rest(struct damon_ctx *ctx)
  */
 void damon_serve(struct damon_ctx *ctx)
 {
-	ktime_t now = ktime_get();
+	ktime_t now = damon_clock();
 	u64 idle_ns;
 
 	if (ctx->restart) {
 		begin_monitoring(ctx);
-		ctx->next_sample = ktime_add_ns(now, damon_sample_ns(ctx));
+		set_pace(ctx, now, damon_sample_ns(ctx));
 	}
 	if (!ctx->active) {
 		rest(ctx);
@@ -423,19 +548,15 @@ void damon_serve(struct damon_ctx *ctx)
 	idle_ns = damos_idle_ns(ctx, ktime_to_ns(now));
 	if (idle_ns) {
 		pause_monitoring(ctx);
-		ctx->next_sample = ktime_add_ns(now, idle_ns);
+		set_pace(ctx, now, idle_ns);
 		return;
 	}
 	if (ctx->paused) {
 		/* What was made ready to be looked at is long past. */
 		begin_monitoring(ctx);
-		ctx->next_sample = ktime_add_ns(now, damon_sample_ns(ctx));
+		set_pace(ctx, now, damon_sample_ns(ctx));
 		return;
 	}
 	end_sample(ctx);
-	/* Keep pace; but what was missed for long is not made up for. */
-	ctx->next_sample = ktime_add_ns(ctx->next_sample, damon_sample_ns(ctx));
-	now = ktime_get();
-	if (ktime_before(ctx->next_sample, now))
-		ctx->next_sample = ktime_add_ns(now, damon_sample_ns(ctx));
+	keep_pace(ctx);
 }

@@ -94,9 +94,17 @@ static bool is_uncertain(const struct damon_region *r)
 	return r->tries <= DAMON_FEW_TRIES;
 }
 
-static bool is_hot(const struct damon_region *r)
+/* What nothing is known of is as it was. */
+static bool is_idle(const struct damon_region *r)
 {
-	return r->tries && r->hits * 2 >= r->tries;
+	return r->tries ? !r->hits : !r->nr_accesses;
+}
+
+static bool is_hot(const struct damon_region *r, const struct damon_rules *rules)
+{
+	if (!r->tries)
+		return r->nr_accesses >= DIV_ROUND_UP(rules->max_nr_accesses, 2U);
+	return r->hits >= r->tries / 2 + r->tries % 2;
 }
 
 /*
@@ -104,11 +112,11 @@ static bool is_hot(const struct damon_region *r)
  * has its edge: @idle touches @hot and would become @sz large.
  */
 static bool guards(const struct damon_region *idle, const struct damon_region *hot,
-		   unsigned long sz)
+		   unsigned long sz, const struct damon_rules *rules)
 {
 	unsigned long hot_sz = damon_sz_region(hot);
 
-	return is_hot(hot) && damon_sz_region(idle) >= hot_sz / 4 &&
+	return is_hot(hot, rules) && damon_sz_region(idle) >= hot_sz / 4 &&
 	       sz / GUARD_TIMES > hot_sz;
 }
 
@@ -128,17 +136,17 @@ static bool are_alike(const struct damon_region *a, const struct damon_region *b
 {
 	unsigned long sz = b->ar.end - a->ar.start;
 
-	if (!a->tries || !b->tries)
-		return a->nr_accesses == b->nr_accesses;
-	if (!a->hits && !b->hits) {
+	if (is_idle(a) && is_idle(b)) {
 		if (a->apart || b->apart || differ_in_age(a, b))
 			return false;
-		if (before && before->ar.end == a->ar.start && guards(a, before, sz))
+		if (before && before->ar.end == a->ar.start && guards(a, before, sz, rules))
 			return false;
 		return !(after && after->ar.start == b->ar.end &&
-			 guards(b, after, sz));
+			 guards(b, after, sz, rules));
 	}
-	if (!a->hits || !b->hits)
+	if (!a->tries || !b->tries)
+		return a->nr_accesses == b->nr_accesses;
+	if (is_idle(a) || is_idle(b))
 		return damon_idle_by_chance(a->hits, a->tries, b->hits, b->tries);
 	/* Too little is known of a new part: it would take cold memory along. */
 	if (is_uncertain(a) != is_uncertain(b))
@@ -215,6 +223,32 @@ unsigned int damon_limit_regions(struct damon_region *regions, unsigned int nr,
 	return nr;
 }
 
+/* Parts of a region none of which is larger than it may be, beyond the first one. */
+static unsigned long extra_parts(const struct damon_region *r,
+				 const struct damon_rules *rules)
+{
+	unsigned long units = damon_sz_region(r) >> rules->shift;
+	unsigned long max_units = max(rules->max_sz >> rules->shift, 1UL);
+
+	return units ? (units - 1) / max_units : 0;
+}
+
+/**
+ * damon_nr_split() - room that damon_split_large() can make use of
+ * @from:	regions
+ * @nr:		how many
+ * @rules:	what holds for them
+ */
+unsigned int damon_nr_split(const struct damon_region *from, unsigned int nr,
+			    const struct damon_rules *rules)
+{
+	unsigned int i, wanted = nr;
+
+	for (i = 0; i < nr; i++)
+		wanted += min(extra_parts(&from[i], rules), (unsigned long)UINT_MAX - wanted);
+	return wanted;
+}
+
 /**
  * damon_split_large() - cut regions that are larger than they may be, evenly
  * @from:	regions
@@ -233,9 +267,8 @@ unsigned int damon_split_large(const struct damon_region *from, unsigned int nr,
 
 	for (i = 0; i < nr; i++) {
 		unsigned long units = damon_sz_region(&from[i]) >> rules->shift;
-		unsigned long max_units = max(rules->max_sz >> rules->shift, 1UL);
-		unsigned long extra = units ? (units - 1) / max_units : 0;
-		unsigned int parts = 1 + min_t(unsigned long, extra, spare);
+		unsigned int parts = 1 + min_t(unsigned long, spare,
+					       extra_parts(&from[i], rules));
 
 		spare -= parts - 1;
 		for (j = 0; j < parts; j++) {

@@ -33,6 +33,8 @@ unsigned int damon_merge_regions(struct damon_region *regions, unsigned int nr,
 				 const struct damon_rules *rules);
 unsigned int damon_limit_regions(struct damon_region *regions, unsigned int nr,
 				 const struct damon_rules *rules);
+unsigned int damon_nr_split(const struct damon_region *from, unsigned int nr,
+			    const struct damon_rules *rules);
 unsigned int damon_split_large(const struct damon_region *from,
 			       unsigned int nr, struct damon_region *to,
 			       unsigned int room,

@@ -6,7 +6,8 @@
  * of that moment only, if at all: most of its pages are not made ready to show an
  * access then.  So an idle region keeps a page that is, until somebody has touched
  * it: the first one that a sample has found idle.  It is looked at once in an
- * aggregation interval, and costs no more than a sample each.
+ * aggregation interval, at its end, and costs no more than a sample each.  What it saw
+ * is evidence of that interval, beside what samples may have seen of the same moment.
  */
 
 #include "regions.h"
@@ -45,8 +46,8 @@ void damon_take_sentry(struct damon_region *to, const struct damon_region *from)
 }
 
 /**
- * damon_ask_sentries() - look at them with the first samples of an interval
- * @regions:	the regions, made ready for an aggregation interval
+ * damon_ask_sentries() - look at them when the samples of an interval have been taken
+ * @regions:	the regions, with the outcomes of the aggregation interval
  * @nr:		how many
  * @probes:	to fill, in order of address, as far as there is room
  * @shift:	log2 of what an address is aligned to

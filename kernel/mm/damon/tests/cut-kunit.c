@@ -269,7 +269,7 @@ static void unknown_slots(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, nr_parts, 1);
 	EXPECT_PART(test, 0, 1000, 2600, 13);
 	KUNIT_EXPECT_EQ(test, parts[0].last_nr_accesses, 13);
-	KUNIT_EXPECT_EQ(test, parts[0].age, 5);
+	KUNIT_EXPECT_EQ(test, parts[0].age, 4);
 }
 
 /* Without clear edges, there is one cut at most: where it tells most. */

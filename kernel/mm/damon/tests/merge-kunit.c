@@ -222,6 +222,26 @@ static void merge_without_samples(struct kunit *test)
 	EXPECT_PART(test, 1, 10, 30, 5);
 }
 
+/* What kept them apart before keeps them apart still. */
+static void merge_unknown(struct kunit *test)
+{
+	struct damon_region ages[] = { region(0, 10, 0, 0), region(10, 10, 0, 0) };
+	struct damon_region apart[] = { region(0, 10, 0, 0), region(10, 10, 0, 20) };
+	struct damon_region guard[] = {
+		region(0, 10, 0, 0), region(10, 10, 0, 0), region(20, 1000, 0, 0),
+	};
+
+	KUNIT_EXPECT_EQ(test, merge(ages, ARRAY_SIZE(ages)), 1);
+	ages[1].age = 100;
+	KUNIT_EXPECT_EQ(test, merge(ages, ARRAY_SIZE(ages)), 2);
+	KUNIT_EXPECT_EQ(test, merge(apart, ARRAY_SIZE(apart)), 1);
+	apart[0].apart = 1;
+	KUNIT_EXPECT_EQ(test, merge(apart, ARRAY_SIZE(apart)), 2);
+	KUNIT_EXPECT_EQ(test, merge(guard, ARRAY_SIZE(guard)), 1);
+	guard[0].nr_accesses = 10;
+	KUNIT_EXPECT_EQ(test, merge(guard, ARRAY_SIZE(guard)), 3);
+}
+
 static void limit_joins_alike_first(struct kunit *test)
 {
 	static const unsigned int rates[] = { 0, 20, 10, 10, 0, 2, 14, 20 };
@@ -351,6 +371,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(merge_huge),
 	KUNIT_CASE(merge_by_evidence),
 	KUNIT_CASE(merge_without_samples),
+	KUNIT_CASE(merge_unknown),
 	KUNIT_CASE(limit_joins_alike_first),
 	KUNIT_CASE(limit_keeps_ranges),
 	KUNIT_CASE(limit_ends),

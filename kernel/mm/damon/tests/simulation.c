@@ -1,20 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Regions that follow accesses to made-up memory, for tests.
+ * Monitoring of made-up memory, for tests: by the code that monitors any other, with
+ * operations and a clock of its own.
  *
  * Each step is checked against what holds for regions and probes at all times,
  * whatever the accesses are.  What does not hold is said with the seed and the
  * generation, with which it happens again.
  */
 
+#include <kunit/static_stub.h>
+#include <linux/ktime.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 
+#include "../monitor.h"
 #include "../targets.h"
 #include "simulation.h"
 
 /* Of an interval with many samples, look closely at the first, then every so many. */
 #define CHECK_FIRST	64
 #define CHECK_EVERY	61
+
+/* The one that is being served: functions that take the place of others have no other way. */
+static struct damon_sim *serving;
 
 /* What regions amount to, all together. */
 struct sum {
@@ -27,41 +35,29 @@ static void free_sim(void *data)
 {
 	struct damon_sim *sim = data;
 
-	if (sim->target)
-		damon_destroy_target(sim->target);
+	if (sim->ctx)
+		damon_destroy_ctx(sim->ctx);
 	kvfree(sim->parts);
 }
 
-/* Ends with the test at the latest.  A lack of memory fails that. */
-struct damon_sim *damon_sim_new(struct kunit *test, const struct damon_rules *rules,
-				unsigned long min_nr_regions, u64 seed)
-{
-	struct damon_sim *sim = kunit_kzalloc(test, sizeof(*sim), GFP_KERNEL);
+static bool sim_sample(struct damon_ctx *ctx, struct damon_target *t,
+		       struct damon_probes *done, struct damon_probes *next);
 
-	KUNIT_ASSERT_NOT_NULL(test, sim);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_sim, sim));
-	sim->test = test;
-	sim->rules = *rules;
-	sim->min_nr_regions = min_nr_regions;
-	sim->seed = seed;
-	prandom_seed_state(&sim->random, seed);
-	sim->target = damon_new_target();
-	KUNIT_ASSERT_NOT_NULL(test, sim->target);
-	return sim;
-}
-
-void damon_sim_free(struct damon_sim *sim)
+static unsigned long max_units(const struct damon_sim *sim)
 {
-	kunit_release_action(sim->test, free_sim, sim);
-	kunit_kfree(sim->test, sim);
+	return max(sim->rules.max_sz >> sim->rules.shift, 1UL);
 }
 
 static bool holds(struct damon_sim *sim, const char *step, const char *wrong)
 {
-	if (wrong)
+	if (!wrong)
+		return true;
+	/* What goes wrong may go on to do so: once is enough. */
+	if (!sim->failed)
 		KUNIT_FAIL(sim->test, "%s: %s (seed %llu, generation %u)", step, wrong,
 			   sim->seed, sim->generation);
-	return !wrong;
+	sim->failed = true;
+	return false;
 }
 
 /* The target's ranges, no more and no less. */
@@ -144,14 +140,19 @@ static unsigned long slot_edge(const struct damon_region *r, unsigned int slot,
 	return r->ar.start + (mul_u64_u32_div(units, slot, r->nr_slots) << shift);
 }
 
-static const char *check_begun(struct damon_sim *sim, unsigned int spare)
+/* All together have no more probes than the budget, nor than memory is worth. */
+static const char *check_begun(struct damon_sim *sim)
 {
+	unsigned int budget = min(sim->rules.max_nr_regions, DAMON_PROBE_BUDGET);
+	u64 pages = 0, pages_of_probe = DAMON_PROBE_SZ >> PAGE_SHIFT;
 	struct damon_region *r;
 	unsigned int i, nr = 0;
 
 	damon_for_each_region(r, sim->target) {
 		unsigned long units = damon_sz_region(r) >> sim->rules.shift;
 
+		/* The smallest region is of a page. */
+		pages += units;
 		if (r->nr_slots != min_t(unsigned long, units, DAMON_NR_SLOTS))
 			return "a region has not as many slots as it has room for";
 		if (!r->nr_probes || r->nr_probes > DAMON_MAX_PROBES)
@@ -164,15 +165,15 @@ static const char *check_begun(struct damon_sim *sim, unsigned int spare)
 				return "a slot begins with outcomes";
 		}
 	}
-	if (nr > sim->target->nr_regions + spare)
+	if (nr > max(sim->target->nr_regions, budget) ||
+	    nr > sim->target->nr_regions + div64_u64(pages, pages_of_probe))
 		return "more probes than regions and budget allow";
 	return nr == damon_nr_probes(sim->target->regions, sim->target->nr_regions) ?
 	       NULL : "damon_nr_probes() is wrong";
 }
 
-static const char *check_probes(struct damon_sim *sim)
+static const char *check_probes(struct damon_sim *sim, const struct damon_probes *probes)
 {
-	const struct damon_probes *probes = &sim->target->probes[0];
 	unsigned int shift = sim->rules.shift, of_region = 0, i;
 
 	if (probes->nr != damon_nr_probes(sim->target->regions, sim->target->nr_regions))
@@ -223,28 +224,183 @@ static const char *check_noted(struct damon_sim *sim)
 	return NULL;
 }
 
-/* From the parts into the target, with none larger than it may be. */
-static bool put_parts(struct damon_sim *sim)
+static const char *check_asked(struct damon_sim *sim, const struct damon_probes *probes)
 {
-	struct damon_target *t = sim->target;
-	unsigned long max_units = max(sim->rules.max_sz >> sim->rules.shift, 1UL);
-	unsigned int room = max(sim->nr_parts, sim->rules.max_nr_regions);
+	unsigned int i;
+
+	for (i = 0; i < probes->nr; i++) {
+		const struct damon_probe *probe = &probes->probe[i];
+		const struct damon_region *r = &sim->target->regions[probe->region];
+
+		if (probe->region >= sim->target->nr_regions || probe->slot >= r->nr_slots)
+			return "a sentry of a region or slot that is not there";
+		if (i && probe[-1].region >= probe->region)
+			return "sentries are not in order, one for each region";
+		if (probe->addr < slot_edge(r, probe->slot, sim->rules.shift) ||
+		    probe->addr >= slot_edge(r, probe->slot + 1, sim->rules.shift))
+			return "a sentry is not in its slot";
+		if (r->nr_accesses)
+			return "a sentry of memory that is accessed";
+		if (probe->state != DAMON_PROBE_READY)
+			return "a sentry that is not ready";
+	}
+	return NULL;
+}
+
+/* Regions that are going to be monitored. */
+static const char *check_split(struct damon_sim *sim)
+{
+	const struct damon_target *t = sim->target;
+	unsigned int most = max(sim->rules.max_nr_regions, sim->nr_ranges);
+	const char *wrong = check_regions(sim, t->regions, t->nr_regions);
 	struct damon_region *r;
 
-	KUNIT_ASSERT_EQ(sim->test, 0, damon_reserve_regions(&t->regions, &t->room, 0, room));
-	t->nr_regions = damon_split_large(sim->parts, sim->nr_parts, t->regions, room,
-					  &sim->rules);
-	if (t->nr_regions > room)
-		return holds(sim, "split", "more regions than there is room for");
-	if (!holds(sim, "split", check_regions(sim, t->regions, t->nr_regions)))
-		return false;
-	if (t->nr_regions == room)
-		return true;
+	if (wrong)
+		return wrong;
+	if (t->nr_regions > most)
+		return "more regions than there may be";
+	if (t->nr_regions == most)
+		return NULL;
 	damon_for_each_region(r, t) {
-		if (damon_sz_region(r) >> sim->rules.shift > max_units)
-			return holds(sim, "split", "a region is larger than it may be");
+		if (damon_sz_region(r) >> sim->rules.shift > max_units(sim))
+			return "a region is larger than it may be";
 	}
+	return NULL;
+}
+
+static void answer(struct damon_sim *sim, struct damon_probes *done, bool sentries)
+{
+	unsigned int i;
+
+	for (i = 0; i < done->nr; i++) {
+		struct damon_probe *probe = &done->probe[i];
+
+		if (probe->state != DAMON_PROBE_READY)
+			holds(sim, "sample", "a probe that was not made ready");
+		probe->state = (sentries && sim->saw ? sim->saw : sim->look)(sim, probe->addr);
+	}
+}
+
+static bool sim_sample(struct damon_ctx *ctx, struct damon_target *t,
+		       struct damon_probes *done, struct damon_probes *next)
+{
+	struct damon_sim *sim = ctx->owner;
+	unsigned int nr = sim->nr_samples++, i;
+	bool check = nr < CHECK_FIRST || nr % CHECK_EVERY == 0;
+	bool sentries = nr > sim->rules.max_nr_accesses;
+
+	if (sim->wait)
+		sim->wait(sim, false);
+	if (!nr) {
+		holds(sim, "split", check_split(sim));
+		holds(sim, "begin", check_begun(sim));
+	} else if (sentries) {
+		holds(sim, "ask", check_asked(sim, done));
+	} else {
+		sim->nr_probes += done->nr;
+		if (check)
+			holds(sim, "note", check_noted(sim));
+	}
+	if (check && nr < sim->rules.max_nr_accesses)
+		holds(sim, "choose", check_probes(sim, next));
+	answer(sim, done, sentries);
+	/* There are none after the last, of which sentries have another call. */
+	if (nr >= sim->rules.max_nr_accesses && next->nr)
+		holds(sim, "choose", "probes that nobody is going to look at");
+	for (i = 0; i < next->nr; i++)
+		next->probe[i].state = DAMON_PROBE_READY;
+	sim->ready_since = sim->now;
+	if (sim->wait)
+		sim->wait(sim, true);
 	return true;
+}
+
+static ktime_t sim_clock(void)
+{
+	return serving->now;
+}
+
+/* What is reported, while the target has still got the regions that it is made of. */
+static void sim_report(unsigned int target_id, const struct damon_region *parts,
+		       unsigned int nr)
+{
+	struct damon_sim *sim = serving;
+	const struct damon_target *t = sim->target;
+	struct sum before = sum_of(sim, t->regions, t->nr_regions);
+	struct sum after = sum_of(sim, parts, nr);
+
+	holds(sim, "note", check_noted(sim));
+	holds(sim, "report", check_regions(sim, parts, nr) ?: check_sum(&before, &after));
+	if (nr > max(sim->rules.max_nr_regions, sim->nr_ranges))
+		holds(sim, "report", "more regions than there may be");
+	if (nr < sim->rules.max_nr_regions && after.oversize > before.oversize)
+		holds(sim, "report", "a region has become too large");
+	if (damon_reserve_regions(&sim->parts, &sim->parts_room, 0, nr)) {
+		holds(sim, "report", "no memory");
+		return;
+	}
+	memcpy(sim->parts, parts, nr * sizeof(*parts));
+	sim->nr_parts = nr;
+	/* The next samples are another interval's. */
+	sim->nr_samples = 0;
+}
+
+/* Begin anew, with what rules and ranges are now. */
+static void restart(struct damon_sim *sim)
+{
+	unsigned long sample_us = DAMON_SIM_SAMPLE_NS / NSEC_PER_USEC;
+	struct damon_attrs attrs = {
+		.sample_interval = sample_us,
+		.aggr_interval = sample_us * sim->rules.max_nr_accesses,
+		.ops_update_interval = ULONG_MAX,
+		.min_nr_regions = sim->min_nr_regions,
+		.max_nr_regions = sim->rules.max_nr_regions,
+	};
+
+	KUNIT_ASSERT_EQ(sim->test, 0, damon_set_attrs(sim->ctx, &attrs));
+	sim->ctx->addr_unit = 1UL << (PAGE_SHIFT - sim->rules.shift);
+	sim->ctx->restart = true;
+	sim->nr_samples = 0;
+}
+
+/* Ends with the test at the latest.  A lack of memory fails that. */
+struct damon_sim *damon_sim_new(struct kunit *test, const struct damon_rules *rules,
+				unsigned long min_nr_regions, u64 seed)
+{
+	struct damon_sim *sim = kunit_kzalloc(test, sizeof(*sim), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, sim);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_sim, sim));
+	sim->test = test;
+	sim->rules = *rules;
+	sim->min_nr_regions = min_nr_regions;
+	sim->seed = seed;
+	prandom_seed_state(&sim->random, seed);
+	sim->ctx = damon_new_ctx();
+	KUNIT_ASSERT_NOT_NULL(test, sim->ctx);
+	sim->ctx->owner = sim;
+	sim->ctx->ops.id = DAMON_OPS_PADDR;
+	sim->ctx->ops.sample = sim_sample;
+	prandom_seed_state(&sim->ctx->random, seed);
+	sim->target = damon_new_target();
+	KUNIT_ASSERT_NOT_NULL(test, sim->target);
+	damon_add_target(sim->ctx, sim->target);
+	kunit_activate_static_stub(test, damon_clock, sim_clock);
+	kunit_activate_static_stub(test, damon_report_regions, sim_report);
+	return sim;
+}
+
+void damon_sim_free(struct damon_sim *sim)
+{
+	kunit_release_action(sim->test, free_sim, sim);
+	kunit_kfree(sim->test, sim);
+}
+
+/* Have it do what is due, by its own clock. */
+static void serve(struct damon_sim *sim)
+{
+	serving = sim;
+	damon_serve(sim->ctx);
 }
 
 /* Have the target cover sim->ranges, which are new, from now on. */
@@ -261,128 +417,9 @@ bool damon_sim_cover(struct damon_sim *sim)
 	KUNIT_ASSERT_EQ(sim->test, 0, damon_set_regions(t, sim->ranges, sim->nr_ranges));
 	if (!holds(sim, "set", check_regions(sim, t->regions, t->nr_regions)))
 		return false;
-	KUNIT_ASSERT_EQ(sim->test, 0, damon_reserve_regions(&sim->parts, &sim->parts_room,
-							    0, t->nr_regions));
-	memcpy(sim->parts, t->regions, t->nr_regions * sizeof(*t->regions));
-	sim->nr_parts = t->nr_regions;
-	return put_parts(sim);
-}
-
-static const char *check_asked(struct damon_sim *sim)
-{
-	const struct damon_probes *probes = &sim->target->probes[0];
-	unsigned int i;
-
-	for (i = 0; i < probes->nr; i++) {
-		const struct damon_probe *probe = &probes->probe[i];
-		const struct damon_region *r = &sim->target->regions[probe->region];
-
-		if (probe->region >= sim->target->nr_regions || probe->slot >= r->nr_slots)
-			return "a sentry of a region or slot that is not there";
-		if (i && probe[-1].region >= probe->region)
-			return "sentries are not in order, one for each region";
-		if (probe->addr < slot_edge(r, probe->slot, sim->rules.shift) ||
-		    probe->addr >= slot_edge(r, probe->slot + 1, sim->rules.shift))
-			return "a sentry is not in its slot";
-		if (r->nr_accesses)
-			return "a sentry of memory that is accessed";
-	}
-	return NULL;
-}
-
-static bool ask_sentries(struct damon_sim *sim)
-{
-	struct damon_target *t = sim->target;
-	struct damon_probes *probes = &t->probes[0];
-	unsigned int i;
-
-	damon_ask_sentries(t->regions, t->nr_regions, probes, sim->rules.shift);
-	if (!holds(sim, "ask", check_asked(sim)))
-		return false;
-	for (i = 0; i < probes->nr; i++)
-		probes->probe[i].state = (sim->saw ?: sim->look)(sim, probes->probe[i].addr);
-	damon_hear_sentries(t->regions, probes);
-	return true;
-}
-
-static bool begin(struct damon_sim *sim)
-{
-	struct damon_target *t = sim->target;
-	unsigned int probes = min(sim->rules.max_nr_regions, DAMON_PROBE_BUDGET);
-	unsigned int spare = probes > t->nr_regions ? probes - t->nr_regions : 0;
-	unsigned long sz = 0;
-	struct damon_region *r;
-
-	damon_for_each_region(r, t)
-		sz += damon_sz_region(r);
-	spare = min(spare, sz / DAMON_PROBE_SZ);
-	damon_begin_regions(t->regions, t->nr_regions, spare, &sim->rules, &sim->random);
-	KUNIT_ASSERT_EQ(sim->test, 0,
-			damon_reserve_probes(&t->probes[0],
-					     damon_nr_probes(t->regions, t->nr_regions)));
-	return holds(sim, "begin", check_begun(sim, spare)) && ask_sentries(sim);
-}
-
-static bool sample(struct damon_sim *sim, unsigned int nr_before)
-{
-	bool check = nr_before < CHECK_FIRST || nr_before % CHECK_EVERY == 0;
-	struct damon_target *t = sim->target;
-	struct damon_probes *probes = &t->probes[0];
-	unsigned int i;
-
-	damon_choose_probes(t->regions, t->nr_regions, probes, sim->rules.shift,
-			    &sim->random);
-	if (check && !holds(sim, "choose", check_probes(sim)))
-		return false;
-	for (i = 0; i < probes->nr; i++)
-		probes->probe[i].state = sim->look(sim, probes->probe[i].addr);
-	damon_note_probes(t->regions, probes);
-	sim->nr_probes += probes->nr;
-	return true;
-}
-
-static bool aggregate(struct damon_sim *sim)
-{
-	const struct damon_rules *rules = &sim->rules;
-	struct damon_target *t = sim->target;
-	unsigned int nr = t->nr_regions, room, parts;
-	struct sum before, after;
-
-	room = clamp(damon_parts_wanted(t->regions, nr), nr,
-		     max(nr, 2 * rules->max_nr_regions));
-	KUNIT_ASSERT_EQ(sim->test, 0, damon_reserve_regions(&sim->parts, &sim->parts_room,
-							    0, room));
-	before = sum_of(sim, t->regions, nr);
-	parts = damon_cut_regions(t->regions, nr, sim->parts, room, rules);
-	after = sum_of(sim, sim->parts, parts);
-	if (parts < nr || parts > room)
-		return holds(sim, "cut", "fewer or more parts than there may be");
-	if (!holds(sim, "cut", check_regions(sim, sim->parts, parts) ?:
-			       check_sum(&before, &after)))
-		return false;
-
-	before = after;
-	nr = damon_merge_regions(sim->parts, parts, rules);
-	after = sum_of(sim, sim->parts, nr);
-	if (nr > parts || after.oversize != before.oversize)
-		return holds(sim, "merge", "a region has become too large");
-	if (!holds(sim, "merge", check_regions(sim, sim->parts, nr) ?:
-				 check_sum(&before, &after)))
-		return false;
-
-	before = after;
-	parts = nr;
-	nr = damon_limit_regions(sim->parts, parts, rules);
-	after = sum_of(sim, sim->parts, nr);
-	if (nr > max(rules->max_nr_regions, sim->nr_ranges))
-		return holds(sim, "limit", "more regions than there may be");
-	if (nr < min(parts, rules->max_nr_regions))
-		return holds(sim, "limit", "fewer regions than there need be");
-	if (!holds(sim, "limit", check_regions(sim, sim->parts, nr) ?:
-				 check_sum(&before, &after)))
-		return false;
-	sim->nr_parts = nr;
-	return true;
+	restart(sim);
+	serve(sim);
+	return !sim->failed;
 }
 
 /*
@@ -394,13 +431,11 @@ bool damon_sim_interval(struct damon_sim *sim)
 	unsigned int i;
 
 	sim->generation++;
-	if (!begin(sim))
-		return false;
-	for (i = 0; i < sim->rules.max_nr_accesses; i++) {
-		if (!sample(sim, i))
-			return false;
+	for (i = 0; i < sim->rules.max_nr_accesses && !sim->failed; i++) {
+		sim->now = max(sim->now, sim->ctx->next_sample);
+		if (sim->late_ns)
+			sim->now = ktime_add_ns(sim->now, sim->late_ns(sim));
+		serve(sim);
 	}
-	if (!holds(sim, "note", check_noted(sim)))
-		return false;
-	return aggregate(sim) && put_parts(sim);
+	return !sim->failed;
 }
