@@ -242,16 +242,91 @@ def test_schemes_that_did_nothing_and_were_not_recorded(run):
     text = run(none, "schemes", "--target", "1")
     assert "No scheme acted on this memory." in text
     assert "Installed: pageout, hugepage, nohugepage" in text
-    unknown = run(both(), "schemes")
-    assert unknown.count("does not tell what schemes did: perf damon record") == 2
-    (first, _) = json.loads(run(both(), "schemes", "--format", "json"))["targets"]
-    assert first["schemes"] is None
     (first, _) = json.loads(run(none, "schemes", "--format", "json"))["targets"]
     assert [scheme["regions"] for scheme in first["schemes"]] == [0, 0, 0]
-    for words in (["applied"], ["applied", "--format", "csv"], ["schemes", "--format", "csv"]):
-        with pytest.raises(DataError, match="does not tell what schemes did") as caught:
+
+
+@pytest.mark.parametrize("view", ["schemes", "applied", "darc"])
+@pytest.mark.parametrize("form", ["text", "json", "csv"])
+def test_what_was_not_recorded_is_an_error_in_every_format(run, capsys, view, form):
+    with pytest.raises(DataError, match=r"does not tell what (schemes|DARC) did") as caught:
+        run(both(), view, "--format", form)
+    assert "perf damon record --" in caught.value.hint
+    assert capsys.readouterr().out == ""
+
+
+CHOICE = ("target", "time", "address")
+USED = {
+    "summary": {
+        "text": (*CHOICE, "width", "height", "cell"),
+        "json": (*CHOICE, "height"),
+        "csv": (*CHOICE, "height"),
+    },
+    "wss": {
+        "text": (*CHOICE, "width", "min-rate", "percentiles"),
+        "json": (*CHOICE, "min-rate", "percentiles"),
+        "csv": (*CHOICE, "min-rate"),
+    },
+    "regions": dict.fromkeys(("text", "json", "csv"), CHOICE),
+    "applied": dict.fromkeys(("text", "json", "csv"), CHOICE),
+    "schemes": dict.fromkeys(("text", "json", "csv"), (*CHOICE, "width", "height")),
+    "darc": {"text": ("time", "width"), "json": ("time", "width"), "csv": ("time",)},
+}
+USED["heatmap"] = {
+    "text": USED["summary"]["text"],
+    **dict.fromkeys(("json", "csv"), (*CHOICE, "width", "height")),
+}
+OTHER = {
+    "target": "2", "time": "0,1", "address": "0x7f0000000000+5M", "width": "33", "height": "3",
+    "cell": "mean", "min-rate": "60%", "percentiles": "10",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("view", USED)
+@pytest.mark.parametrize("form", ["text", "json", "csv"])
+def test_an_option_changes_a_view_or_is_refused(run, view, form):
+    whole = replace(schemes(), darc=reclaiming().darc)
+    plain = run(whole, view, "--format", form)
+    for option, value in OTHER.items():
+        words = (view, "--format", form, f"--{option}", value)
+        if option in USED[view][form]:
+            assert run(whole, *words) != plain, option
+        else:
+            with pytest.raises(UsageError, match=f"^--{option} changes nothing") as caught:
+                run(whole, *words)
+            assert caught.value.hint
+
+
+def test_an_option_with_its_default_is_refused_all_the_same(run):
+    for words in (
+        ["wss", "--cell", "hottest"],
+        ["--min-rate", ""],
+        ["regions", "--percentiles", ""],
+    ):
+        with pytest.raises(UsageError):
             run(both(), *words)
-        assert "record --schemes" in caught.value.hint
+    for words in (["wss", "--min-rate", ""], ["wss", "--percentiles", ""]):
+        with pytest.raises(UsageError, match="not a percentage"):
+            run(both(), *words)
+
+
+@pytest.mark.parametrize("view", ["summary", "heatmap", "wss", "regions", "schemes", "applied"])
+def test_csv_names_the_same_things_alike_in_numbers_that_can_be_subtracted(run, view):
+    rows = list(csv.DictReader(io.StringIO(run(schemes(), view, "--format", "csv"))))
+    assert {(row["kdamond"], row["target"]) for row in rows} <= {("77", "0"), ("78", "0")}
+    assert {row["pid"] for row in rows} <= {"1234", ""}
+    words = {"pid", "action", "mapping", "age_s", "offset"}
+    for row in rows:
+        for name, value in row.items():
+            assert name in words or float(value) is not None
+        if "start" in row:
+            assert int(row["end"]) - int(row["start"]) > 0
+
+
+def test_darcs_csv_is_in_numbers(run):
+    rows = list(csv.DictReader(io.StringIO(run(reclaiming(), "darc", "--format", "csv"))))
+    taken = [row for row in rows if row["event"] == "reclaim"]
+    assert sum(int(row["end"]) - int(row["start"]) for row in taken) == 149 * MB
 
 
 def test_schemes_on_narrow_terminals_and_of_unknown_actions(run):
@@ -275,10 +350,10 @@ def test_data_can_be_read_back(run):
     assert len(rows) == sum(len(target.regions) for target in whole.targets)
     lines = [json.loads(line) for line in run(whole, "regions", "--format", "json").splitlines()]
     for row, line, start in zip(rows, lines, whole.targets[0].regions.start, strict=False):
-        assert int(row["start"], 16) == line["start"] == int(start)
+        assert int(row["start"]) == line["start"] == int(start)
         assert row["mapping"] == (line["mapping"] or "")
     cells = list(csv.DictReader(io.StringIO(run(whole, "heatmap", "--format", "csv"))))
-    assert {cell["target"] for cell in cells} == {"77:0", "78:0"}
+    assert {(cell["kdamond"], cell["target"]) for cell in cells} == {("77", "0"), ("78", "0")}
 
 
 def test_nothing_accessed(run):
@@ -415,7 +490,7 @@ def test_darc_that_did_nothing_or_was_not_recorded(run):
         run(both(), "darc")
     assert "perf damon record --darc" in caught.value.hint
     for words in (["--target", "1"], ["--address", "1G,2G"]):
-        with pytest.raises(UsageError, match="chooses nothing of what DARC did"):
+        with pytest.raises(UsageError, match="changes nothing of report darc"):
             run(reclaiming(), "darc", *words)
 
 

@@ -49,7 +49,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cell",
         choices=("hottest", "mean"),
-        default="hottest",
         help="what a cell of the heatmap shows: its hottest region, so that small hot spots "
         "stay visible (default), or the mean over all of its bytes",
     )

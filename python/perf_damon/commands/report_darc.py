@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from perf_damon.analysis import darc as analysis
 from perf_damon.analysis.select import parse_times
-from perf_damon.errors import EXIT_OK, DataError, UsageError
+from perf_damon.errors import EXIT_OK, DataError
 from perf_damon.recording import Recording
 from perf_damon.render import reclaims, summary
 from perf_damon.render.data import recording_data
@@ -23,16 +23,13 @@ _CELLS = 80
 
 
 def show(recording: Recording, options: Options) -> int:
-    """Write it to standard output. Raises UsageError, DataError."""
+    """Write it to standard output. Raises DataError, UsageError."""
     darc = recording.darc
     if darc is None:
         raise DataError(
             f"{recording.path}: {reclaims.NOT_RECORDED}",
             "perf damon record --darc records that",
         )
-    for name in ("target", "address"):
-        if getattr(options, name):
-            raise UsageError(f"--{name} chooses nothing of what DARC did", "--time does")
     span = analysis.span(recording)
     if options.time:
         first, last = parse_times(options.time, *span)

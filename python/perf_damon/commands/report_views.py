@@ -31,6 +31,27 @@ AROUND = 9
 """Lines of its heading, axes and legend, that fit on the terminal with it."""
 MATRIX_WIDTH, MATRIX_HEIGHT = 80, 40
 """Resolution of a heatmap for programs."""
+_CHOICE = ("target", "time", "address")
+_USED = {
+    "summary": (*_CHOICE, "width", "height", "cell"),
+    "heatmap": (*_CHOICE, "width", "height", "cell"),
+    "wss": (*_CHOICE, "width", "min_rate", "percentiles"),
+    "regions": _CHOICE,
+    "schemes": (*_CHOICE, "width", "height"),
+    "applied": _CHOICE,
+    "darc": ("time", "width"),
+}
+"""The options that change something of a view."""
+_UNUSED = {
+    ("summary", "json"): ("width", "cell"),
+    ("summary", "csv"): ("width", "cell"),
+    ("heatmap", "json"): ("cell",),
+    ("heatmap", "csv"): ("cell",),
+    ("wss", "json"): ("width",),
+    ("wss", "csv"): ("width", "percentiles"),
+    ("darc", "csv"): ("width",),
+}
+"""Of these, what changes nothing of a format."""
 _NOTHING = "Nothing was monitored in the chosen time and addresses."
 
 
@@ -52,6 +73,7 @@ class Options:
     @classmethod
     def of(cls, args: argparse.Namespace) -> Options:
         """Check what argparse cannot. Raises UsageError."""
+        _refuse_unused(args)
         for name, value, least in (
             ("--width", args.width, LEAST_WIDTH if args.format == "text" else 1),
             ("--height", args.height, 1),
@@ -66,12 +88,31 @@ class Options:
             address=args.address,
             width=args.width,
             height=args.height,
-            cell=args.cell,
-            min_rate=percentage("--min-rate", args.min_rate) if args.min_rate else None,
-            percentiles=tuple(percentage("--percentiles", p) for p in args.percentiles.split(","))
-            if args.percentiles
-            else PERCENTILES,
+            cell=args.cell or "hottest",
+            min_rate=None if args.min_rate is None else percentage("--min-rate", args.min_rate),
+            percentiles=PERCENTILES
+            if args.percentiles is None
+            else tuple(percentage("--percentiles", p) for p in args.percentiles.split(",")),
         )
+
+
+def _refuse_unused(args: argparse.Namespace) -> None:
+    unused = _UNUSED.get((args.view, args.format), ())
+    for name in dict.fromkeys(name for names in _USED.values() for name in names):
+        if getattr(args, name) is None:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if name not in _USED[args.view]:
+            views = ", ".join(view for view, names in _USED.items() if name in names)
+            what = "the summary" if args.view == "summary" else f"report {args.view}"
+            raise UsageError(f"{option} changes nothing of {what}", f"it is for: {views}")
+        if name in unused:
+            raise UsageError(
+                f"{option} changes nothing of {args.view} in {args.format}",
+                "hottest and mean are both there"
+                if name == "cell" and args.view == "heatmap"
+                else "it is for: --format text",
+            )
 
 
 def show(recording: Recording, options: Options) -> int:
@@ -79,6 +120,11 @@ def show(recording: Recording, options: Options) -> int:
     if options.view == "darc":
         return report_darc.show(recording, options)
     selected = select(recording, options.target, options.time, options.address)
+    if options.view in ("schemes", "applied") and recording.applied is None:
+        raise DataError(
+            f"{recording.path}: does not tell what schemes did",
+            "perf damon record --schemes records that",
+        )
     report = Report(recording, selected, options)
     if options.format != "text":
         with screen(pager=False) as out:
@@ -115,7 +161,6 @@ class Report:
             yield from self._regions("text")
             return
         if self.options.view == "applied":
-            self._require_applied()
             yield applied.TEXT_HEAD
             yield from self._applied("text")
             return
@@ -144,7 +189,6 @@ class Report:
             yield regions.CSV_HEAD if form == "csv" else ""
             yield from self._regions(form)
         elif view == "applied":
-            self._require_applied()
             yield applied.CSV_HEAD if form == "csv" else ""
             yield from self._applied(form)
         elif form == "json":
@@ -162,12 +206,11 @@ class Report:
             for one in self.selected:
                 yield "".join(data.wss_csv(one, self._survey(one)))
         elif view == "schemes":
-            self._require_applied()
             yield data.ACTS_HEAD
             for one in self.selected:
                 found = self._examine(one, *self._resolution())
                 if found is not None:
-                    yield from data.acts_csv(one, self._acts(one) or [], found)
+                    yield from data.acts_csv(one, self._acts(one), found)
         else:
             write = data.heatmap_csv if view == "heatmap" else data.area_csv
             yield data.HEATMAP_HEAD if view == "heatmap" else data.AREA_HEAD
@@ -198,11 +241,9 @@ class Report:
         yield from wss.wss_lines(one.view, self._survey(one), self.options.percentiles, canvas)
 
     def _schemes(self, one: Selected, canvas: Canvas) -> Iterator[str]:
-        done = self._acts(one)
-        if done is None:
-            yield from wrap(acts_text.NOT_RECORDED, canvas.width)
-            return
-        yield from acts_text.act_lines(one.view, done, self._picture_findings(one, canvas), canvas)
+        yield from acts_text.act_lines(
+            one.view, self._acts(one), self._picture_findings(one, canvas), canvas
+        )
 
     def _summary_data(self, one: Selected) -> dict[str, Any]:
         return data.summary_data(one, self._examine(one, *self._resolution()))
@@ -217,22 +258,14 @@ class Report:
         found = self._examine(one, *self._resolution())
         return data.schemes_data(one, self._acts(one), found)
 
-    def _acts(self, one: Selected) -> list[Acts] | None:
-        """What each scheme did; None where that was not recorded."""
-        if self.recording.applied is None:
-            return None
+    def _acts(self, one: Selected) -> list[Acts]:
+        """What each scheme did."""
+        assert self.recording.applied is not None
         return acts(of_view(one.view, self.recording.applied), self._known(one))
 
     def _known(self, one: Selected) -> tuple[Scheme, ...]:
         """A target's schemes, as far as the recording tells."""
         return self.recording.schemes_of(one.view.target.kdamond)
-
-    def _require_applied(self) -> None:
-        if self.recording.applied is None:
-            raise DataError(
-                f"{self.recording.path}: does not tell what schemes did",
-                "perf damon record --schemes records that",
-            )
 
     def _applied(self, form: str) -> Iterator[str]:
         assert self.recording.applied is not None

@@ -16,9 +16,6 @@ from perf_damon.render.summary import span_names
 from perf_damon.render.text import Canvas, clean, fitted, wrap
 from perf_damon.units import format_count, format_size
 
-NOT_RECORDED = (
-    "The recording does not tell what schemes did: perf damon record --schemes records that."
-)
 NOTHING = "No scheme acted on this memory."
 _WORDS = Words(levels="of the bytes", never="nothing done")
 

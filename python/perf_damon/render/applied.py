@@ -21,7 +21,7 @@ from perf_damon.render.columns import (
     literal,
     words,
 )
-from perf_damon.render.regions import age_us, mapping, mapping_names, rate
+from perf_damon.render.regions import age_us, mapping, mapping_names, quote_csv, rate
 from perf_damon.render.text import clean
 
 TEXT_HEAD = (
@@ -95,11 +95,11 @@ def _csv(
             comma,
             decimal(rows.scheme),
             comma,
-            _action(rows, actions, ""),
+            _action(rows, [action and quote_csv(action) for action in actions], ""),
             comma,
-            hexadecimal(rows.start),
+            decimal(rows.start),
             comma,
-            hexadecimal(rows.end),
+            decimal(rows.end),
             comma,
             decimal(rows.end - rows.start),
             comma,

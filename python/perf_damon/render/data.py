@@ -18,11 +18,13 @@ and a target goes on with
     heatmap   time_edges_ns (rows + 1), columns: [{start, end}], hottest and mean: rows of rates
     wss       min_nr_accesses, percentiles: {percent: bytes}, mean, and for each snapshot
               time_ns, duration_ns, working_set, monitored
-    schemes   time_edges_ns, columns as in heatmap; schemes: null where they were not recorded, or
-              [{context, scheme, action, text, regions, bytes, distinct_bytes, first_ns,
-              last_ns, acted_on: rows of shares of the cells' bytes}]
+    schemes   time_edges_ns, columns as in heatmap; schemes: [{context, scheme, action, text,
+              regions, bytes, distinct_bytes, first_ns, last_ns, acted_on: rows of shares of the
+              cells' bytes}]
 
-`regions` and `applied` are lines, each an object: see render/regions.py and render/applied.py.
+In CSV a target is kdamond, target (its id) and pid (empty where it is not known), and addresses are
+decimal. `regions` and `applied` are lines, each an object: see render/regions.py and
+render/applied.py.
 """
 
 from __future__ import annotations
@@ -42,12 +44,11 @@ from perf_damon.analysis.view import View
 from perf_damon.recording import Column, Recording
 from perf_damon.render.acts import picture
 from perf_damon.render.regions import quote_csv
-from perf_damon.render.text import clean
 
-AREA_HEAD = "target,start,end,size,share,rate,peak,age_s,mapping,offset\n"
-HEATMAP_HEAD = "target,time_ns,time_end_ns,start,end,hottest,mean\n"
-ACTS_HEAD = "target,context,scheme,action,time_ns,time_end_ns,start,end,acted_on\n"
-WSS_HEAD = "target,time_ns,duration_ns,working_set,monitored\n"
+AREA_HEAD = "kdamond,target,pid,start,end,size,share,rate,peak,age_s,mapping,offset\n"
+HEATMAP_HEAD = "kdamond,target,pid,time_ns,time_end_ns,start,end,hottest,mean\n"
+ACTS_HEAD = "kdamond,target,pid,context,scheme,action,time_ns,time_end_ns,start,end,acted_on\n"
+WSS_HEAD = "kdamond,target,pid,time_ns,duration_ns,working_set,monitored\n"
 
 
 def recording_data(recording: Recording) -> dict[str, Any]:
@@ -121,12 +122,12 @@ def heatmap_data(selected: Selected, findings: Findings | None) -> dict[str, Any
 
 
 def schemes_data(
-    selected: Selected, acts: Sequence[Acts] | None, findings: Findings | None
+    selected: Selected, acts: Sequence[Acts], findings: Findings | None
 ) -> dict[str, Any]:
-    """What schemes did to one target: null where that was not recorded."""
+    """What schemes did to one target."""
     axes = heatmap_data(selected, findings)
     del axes["hottest"], axes["mean"]
-    return axes | {"schemes": None if acts is None else _acts(selected.view, acts, findings)}
+    return axes | {"schemes": _acts(selected.view, acts, findings)}
 
 
 def _acts(view: View, acts: Sequence[Acts], findings: Findings | None) -> list[dict[str, Any]]:
@@ -166,7 +167,7 @@ def wss_data(selected: Selected, survey: Survey, percents: Sequence[float]) -> d
 def area_csv(selected: Selected, findings: Findings) -> Iterator[str]:
     """A line for each area, hottest first."""
     for area in _areas(findings):
-        values = [*_id(selected), f"0x{area['start']:x}", f"0x{area['end']:x}", area["size"]]
+        values = [_id(selected), area["start"], area["end"], area["size"]]
         values += [_number(area[key]) for key in ("share", "rate", "peak", "age_s")]
         values += [
             quote_csv(area["mapping"] or ""),
@@ -177,10 +178,10 @@ def area_csv(selected: Selected, findings: Findings) -> Iterator[str]:
 
 def heatmap_csv(selected: Selected, findings: Findings) -> Iterator[str]:
     """A line for each cell that was monitored."""
-    picture, name = findings.heatmap, _id(selected)[0]
+    picture, name = findings.heatmap, _id(selected)
     edges = (picture.edges - findings.view.origin).tolist()
     columns = [
-        f"0x{start:x},0x{end:x}"
+        f"{start},{end}"
         for start, end in zip(picture.axis.start.tolist(), picture.axis.end.tolist(), strict=True)
     ]
     for t in range(len(edges) - 1):
@@ -195,20 +196,20 @@ def heatmap_csv(selected: Selected, findings: Findings) -> Iterator[str]:
 
 def acts_csv(selected: Selected, acts: Sequence[Acts], findings: Findings) -> Iterator[str]:
     """A line for each cell of which a scheme acted on something."""
-    heatmap, name = findings.heatmap, _id(selected)[0]
+    heatmap, name = findings.heatmap, _id(selected)
     edges = (heatmap.edges - findings.view.origin).tolist()
     starts, ends = heatmap.axis.start.tolist(), heatmap.axis.end.tolist()
     for act in acts:
         shares = picture(act, findings)
-        head = f"{name},{act.key[0]},{act.key[1]},{clean(act.action or '')}"
+        head = f"{name},{act.key[0]},{act.key[1]},{quote_csv(act.action or '')}"
         for t, c in np.argwhere(shares > 0).tolist():
-            cell = f"{edges[t]},{edges[t + 1]},0x{starts[c]:x},0x{ends[c]:x}"
+            cell = f"{edges[t]},{edges[t + 1]},{starts[c]},{ends[c]}"
             yield f"{head},{cell},{shares[t, c]:.6g}\n"
 
 
 def wss_csv(selected: Selected, survey: Survey) -> Iterator[str]:
     """A line for each snapshot."""
-    view, name = selected.view, _id(selected)[0]
+    view, name = selected.view, _id(selected)
     columns = (view.time - view.origin, view.duration, survey.working_set, survey.monitored)
     for row in zip(*(column.tolist() for column in columns), strict=True):
         yield f"{name},{row[0]},{row[1]},{row[2]},{row[3]}\n"
@@ -243,9 +244,10 @@ def matrix(rates: Column) -> list[list[float | None]]:
     return [[value if value == value else None for value in row] for row in rows]
 
 
-def _id(selected: Selected) -> list[str]:
+def _id(selected: Selected) -> str:
+    """The columns kdamond, target, pid."""
     target = selected.view.target
-    return [f"{target.kdamond}:{target.id}"]
+    return f"{target.kdamond},{target.id},{'' if target.pid is None else target.pid}"
 
 
 def _number(value: float | None) -> str:

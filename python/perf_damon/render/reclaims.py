@@ -18,6 +18,7 @@ import numpy as np
 
 from perf_damon.analysis.darc import Turn, ZoneSum, over_time, sums, turns, why_name
 from perf_damon.recording import STARTED, Darc
+from perf_damon.render.regions import quote_csv
 from perf_damon.render.text import Canvas, clean, fitted, pad, shorten, text_width, wrap
 from perf_damon.render.wss import sparkline
 from perf_damon.units import format_count, format_size, format_time_us
@@ -148,7 +149,7 @@ def reclaims_csv(darc: Darc, origin: int) -> Iterator[str]:
     """A line an event, by time."""
     yield CSV_HEAD
     starts, taken = darc.turns, darc.reclaims
-    zones = [clean(zone) for zone in darc.zones]
+    zones = [quote_csv(zone) for zone in darc.zones]
     both = np.concatenate((starts.time, taken.time))
     for row in np.argsort(both, kind="stable").tolist():
         if row < len(starts):
@@ -161,7 +162,7 @@ def reclaims_csv(darc: Darc, origin: int) -> Iterator[str]:
             table_, at = taken, row - len(starts)
             what = "reclaim,,"
             sizes = [column[at] for column in (taken.passed, taken.reclaimed)]
-            sizes = [f"0x{taken.start[at]:x}", f"0x{taken.end[at]:x}", *sizes, "", "", "", ""]
+            sizes = [taken.start[at], taken.end[at], *sizes, "", "", "", ""]
         time = int(table_.time[at]) - origin
         yield f"{time},{zones[table_.zone[at]]},{what}{','.join(map(str, sizes))}\n"
 

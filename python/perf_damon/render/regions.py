@@ -74,9 +74,9 @@ def _csv(view: View, atlas: Atlas, names: Lexicon, block: Block) -> str:
         (
             decimal(_time(view, block)),
             literal(f",{target.kdamond},{target.id},{pid},", n),
-            hexadecimal(block.start),
+            decimal(block.start),
             comma,
-            hexadecimal(block.end),
+            decimal(block.end),
             comma,
             decimal(block.end - block.start),
             comma,

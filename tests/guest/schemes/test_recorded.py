@@ -61,7 +61,7 @@ def test_each_scheme_acts_on_what_it_is_for(here: Path, target: int) -> None:
         else:
             assert row["scheme"] == "1" and int(row["nr_accesses"]) >= 10
     middle = start + 5 * MB
-    hits = [row for row in rows if int(row["start"], 16) <= middle < int(row["end"], 16)]
+    hits = [row for row in rows if int(row["start"]) <= middle < int(row["end"])]
     hot_hits = sum(row["scheme"] == "1" for row in hits)
     assert hot_hits > 0.9 * len(hits) > 0
 
@@ -103,8 +103,9 @@ def test_without_schemes_that_is_said(here: Path, target: int) -> None:
     assert "No scheme acted on this memory." in ok("report", "schemes")
     assert report("schemes")["schemes"] == []
     assert damon("record", "--timeout", "3s", target).returncode == 0
-    assert "does not tell what schemes did" in ok("report", "schemes")
-    assert damon("report", "applied").returncode == 255
+    for view in ("schemes", "applied"):
+        result = damon("report", view)
+        assert result.returncode == 255 and "does not tell what schemes did" in result.stderr
 
 
 def test_advice_is_taken_by_the_kernel(here: Path, target: int) -> None:
