@@ -5,7 +5,7 @@ In a notebook:
 
     >>> import perf_damon
     >>> recording = perf_damon.open("perf.data")
-    >>> recording.to_pandas().groupby("target").size()
+    >>> recording.to_pandas().groupby("mapping").size()
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from perf_damon.errors import DataError, Error, UsageError
 from perf_damon.version import __version__
 
 if TYPE_CHECKING:
     from perf_damon.recording import Recording
 
-__all__ = ["__version__", "open"]
+__all__ = ["DataError", "Error", "UsageError", "__version__", "open"]
 
 
 def open(path: str | os.PathLike[str] = "perf.data") -> Recording:
     """Read a recording of DAMON's `damon:damon_aggregated` events from a perf.data file.
 
-    Raises perf_damon.errors.DataError (what is wrong with the file) or OSError (it cannot be
+    Raises perf_damon.DataError (what is wrong with the file) or OSError (it cannot be
     opened). What is lost or cut off does not raise: see Recording.losses.
     """
     from perf_damon.perfdata import read

@@ -9,9 +9,10 @@ target's columns are slices of the whole, not copies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -21,10 +22,42 @@ if TYPE_CHECKING:
     import pandas
 
 Column = np.ndarray
+Rows = slice | int | Column | Sequence[int]
+"""Which rows: one, a slice, a mask, or their numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Regions:
+class Table:
+    """Columns of equal length. Equal is only what is the same object: == compares no columns."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({_count(len(self), 'row')})"
+
+    def __getitem__(self, rows: Rows) -> Self:
+        """The same columns for some of the rows; for a slice, or one row, without a copy."""
+        if isinstance(rows, int | np.integer):
+            rows = _one(int(rows), len(self), "row")
+        columns = (getattr(self, name) for name in self.__dataclass_fields__)
+        return type(self)(*(None if column is None else column[rows] for column in columns))
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+def _one(index: int, count: int, what: str) -> slice:
+    """The slice of one item; raises IndexError."""
+    if not -count <= index < count:
+        raise IndexError(f"{what} {index} of {count}")
+    return slice(index % count, index % count + 1)
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Regions(Table):
     """Columns of equal length n; row i is one region of one snapshot."""
 
     time: Column
@@ -41,23 +74,9 @@ class Regions:
     nr_regions: Column
     """uint32 (n,): how many regions the target had in this snapshot, as the kernel says."""
 
-    def __len__(self) -> int:
-        return len(self.time)
 
-    def __getitem__(self, rows: slice) -> Regions:
-        """The same columns for a slice of the rows, without a copy."""
-        return Regions(
-            time=self.time[rows],
-            start=self.start[rows],
-            end=self.end[rows],
-            nr_accesses=self.nr_accesses[rows],
-            age=None if self.age is None else self.age[rows],
-            nr_regions=self.nr_regions[rows],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Applied(Table):
     """What schemes acted on: columns of equal length n, by time.
 
     A row is one `damon:damos_before_apply` event: a scheme is about to act on one region.
@@ -82,21 +101,16 @@ class Applied:
     age: Column
     """uint32 (n,): as in Regions."""
 
-    def __len__(self) -> int:
-        return len(self.time)
-
-    def __getitem__(self, rows: slice | Column) -> Applied:
-        """The same columns for some of the rows."""
-        return Applied(*(getattr(self, name)[rows] for name in Applied.__dataclass_fields__))
-
 
 WHYS = ("above_high", "below_low", "disabled")
 """Why DARC has stopped, as the tracepoint numbers it."""
 STARTED = -1
+_LONG = 80
+"""Characters of a path that a repr shows at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class DarcTurns:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class DarcTurns(Table):
     """When DARC began to reclaim a zone's memory, and when that ended: columns (n,), by time.
 
     A row is one `darc:darc_start` or `darc:darc_stop` event.
@@ -116,12 +130,9 @@ class DarcTurns:
     mid: Column
     low: Column
 
-    def __len__(self) -> int:
-        return len(self.time)
 
-
-@dataclass(frozen=True, slots=True)
-class DarcReclaims:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class DarcReclaims(Table):
     """What DARC has tried to reclaim: columns (n,), by time.
 
     A row is one `darc:darc_reclaim` event: a range of physical memory.
@@ -140,11 +151,8 @@ class DarcReclaims:
     reclaimed: Column
     """uint64: bytes that were reclaimed of these."""
 
-    def __len__(self) -> int:
-        return len(self.time)
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Darc:
     """What DARC did."""
 
@@ -153,8 +161,12 @@ class Darc:
     turns: DarcTurns
     reclaims: DarcReclaims
 
+    def __repr__(self) -> str:
+        zones, turns = _count(len(self.zones), "zone"), _count(len(self.turns), "turn")
+        return f"Darc({zones}, {turns}, {_count(len(self.reclaims), 'reclaim')})"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Mappings:
     """What was mapped where: columns of equal length n, in the order of the file.
 
@@ -177,11 +189,14 @@ class Mappings:
     names: tuple[str, ...]
     """File names as perf writes them, and [heap], [stack], //anon, [vdso] …"""
 
+    def __repr__(self) -> str:
+        return f"Mappings({_count(len(self), 'row')}, {_count(len(self.names), 'name')})"
+
     def __len__(self) -> int:
         return len(self.start)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Target:
     """One monitored address space: the events of one (kdamond, target id).
 
@@ -209,6 +224,34 @@ class Target:
     """pid was concluded from the mappings that cover the regions, not told."""
     comm: str | None = None
     """The process's name."""
+
+    def __repr__(self) -> str:
+        who = ", ".join(
+            f"{name}={getattr(self, name)!r}"
+            for name in ("kdamond", "id", "pid", "comm", "operations")
+        )
+        snapshots, regions = _count(self.nr_snapshots, "snapshot"), len(self.regions)
+        return f"Target({who}: {snapshots}, {_count(regions, 'region')})"
+
+    def __getitem__(self, snapshots: slice | int) -> Target:
+        """The same target with some of its snapshots, without a copy."""
+        if isinstance(snapshots, int | np.integer):
+            snapshots = _one(int(snapshots), self.nr_snapshots, "snapshot")
+        first, last, step = snapshots.indices(self.nr_snapshots)
+        if step != 1:
+            raise ValueError("snapshots are taken one after the other: the step must be 1")
+        offsets = self.offsets[first : max(first, last) + 1]
+        rows = slice(int(offsets[0]), int(offsets[-1]))
+        return replace(
+            self,
+            rows=slice(self.rows.start + rows.start, self.rows.start + rows.stop),
+            regions=self.regions[rows],
+            offsets=offsets - rows.start,
+        )
+
+    def __iter__(self) -> Iterator[Target]:
+        """Its snapshots, one by one."""
+        return (self[i] for i in range(self.nr_snapshots))
 
     @property
     def nr_snapshots(self) -> int:
@@ -254,14 +297,14 @@ class Header:
     """The kernel's release, as uname -r prints it."""
     perf_version: str | None = None
     arch: str | None = None
-    cmdline: tuple[str, ...] = ()
+    cmdline: tuple[str, ...] = field(default=(), repr=False)
     clockid: int | None = None
     """The clock of the time stamps (CLOCK_MONOTONIC is 1); None is perf's own clock."""
     captured: float | None = None
     """Unix time of the file (its modification)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Recording:
     """All of one perf.data file that concerns DAMON."""
 
@@ -283,6 +326,17 @@ class Recording:
     darc: Darc | None = None
     """What DARC did; None where that was not recorded."""
 
+    def __repr__(self) -> str:
+        path = self.path if len(self.path) <= _LONG else f"…{self.path[-_LONG:]}"
+        snapshots = sum(target.nr_snapshots for target in self.targets)
+        counts = (
+            _count(len(self.targets), "target"),
+            _count(snapshots, "snapshot"),
+            _count(sum(len(target.regions) for target in self.targets), "region"),
+        )
+        seconds = (self.end_time - self.start_time) / 1e9
+        return f"Recording({path!r}: {', '.join(counts)}, {seconds:.1f} s)"
+
     @property
     def start_time(self) -> int:
         """Nanoseconds of the first event (0 without events)."""
@@ -296,19 +350,20 @@ class Recording:
     def to_pandas(self) -> pandas.DataFrame:
         """One row a region and snapshot, as a pandas DataFrame.
 
-        Columns: kdamond, target (id), pid (nullable), snapshot (index within the target), time
-        (seconds since the first event), start, end, size (bytes), nr_accesses, rate (0…1), age
-        (seconds; NaN where unknown).
+        Columns: kdamond, target (id), pid (nullable), comm (the process's name, or None), snapshot
+        (index within the target), time (seconds since the first event), start, end, size (bytes),
+        nr_accesses, rate (0…1), age (seconds; NaN where unknown), mapping (what the region's first
+        byte is mapped to, or the first mapping inside of it, or None).
         """
         import pandas
 
         start_time = self.start_time
-        frames = [_frame(target, start_time) for target in self.targets]
+        frames = [_frame(target, start_time, self.mappings) for target in self.targets]
         if not frames:
             nothing = np.empty(0)
             empty = Regions(*(nothing.astype(np.uint64) for _ in range(6)))
             none = Target(0, 0, slice(0, 0), empty, np.zeros(1, dtype=np.int64))
-            frames = [_frame(none, 0)]
+            frames = [_frame(none, 0, self.mappings)]
         return pandas.concat(frames, ignore_index=True)
 
     def action_of(self, kdamond: int, scheme: int) -> str | None:
@@ -327,9 +382,9 @@ class Recording:
         """One row a region that a scheme acted on, as a pandas DataFrame; by time.
 
         Columns: kdamond, context, scheme, action (None where not known), target (id), pid
-        (nullable), time (seconds since the first damon_aggregated event, so it may be below 0),
-        start, end, size (bytes), nr_accesses, age (seconds; NaN where unknown). No rows where
-        schemes were not recorded.
+        (nullable), comm (or None), time (seconds since the first damon_aggregated event, so it may
+        be below 0), start, end, size (bytes), nr_accesses, age (seconds; NaN where unknown),
+        mapping (as to_pandas()). No rows where schemes were not recorded.
         """
         import pandas
 
@@ -339,10 +394,13 @@ class Recording:
         count = len(applied)
         pid = pandas.array([pandas.NA], dtype="Int32").repeat(count)
         age = np.full(count, np.nan)
+        comm, mapping = np.full((2, count), None, object)
         for target in self.targets:
             mine = (applied.kdamond == target.kdamond) & (applied.target == target.id)
             if target.pid is not None:
                 pid[mine] = target.pid
+            comm[mine] = target.comm
+            mapping[mine] = _mapping_names(target, self.mappings, applied[mine])
             if target.attributes.aggr_us:
                 age[mine] = applied.age[mine] * (target.attributes.aggr_us / 1e6)
         keys, which = np.unique(
@@ -357,12 +415,14 @@ class Recording:
                 "action": actions[which.reshape(-1)],
                 "target": applied.target,
                 "pid": pid,
+                "comm": comm,
                 "time": (applied.time.astype(np.int64) - self.start_time) / 1e9,
                 "start": applied.start,
                 "end": applied.end,
                 "size": applied.end - applied.start,
                 "nr_accesses": applied.nr_accesses,
                 "age": age,
+                "mapping": mapping,
             }
         )
 
@@ -374,7 +434,16 @@ _APPLIED_TYPES = (
 """Of the columns of Applied, in their order."""
 
 
-def _frame(target: Target, start_time: int) -> pandas.DataFrame:
+def _mapping_names(target: Target, mappings: Mappings, rows: Regions | Applied) -> Column:
+    """object (n,): the name of the mapping that each row belongs to, None for none."""
+    # It knows this module.
+    from perf_damon.analysis.mappings import atlas
+
+    until = int(target.snapshot_time[-1]) if target.nr_snapshots else None
+    return atlas(mappings, target.pid, until).names_of(rows.start, rows.end)
+
+
+def _frame(target: Target, start_time: int, mappings: Mappings) -> pandas.DataFrame:
     import pandas
 
     regions = target.regions
@@ -388,6 +457,7 @@ def _frame(target: Target, start_time: int) -> pandas.DataFrame:
             "kdamond": np.full(count, target.kdamond, dtype=np.int32),
             "target": np.full(count, target.id, dtype=np.uint64),
             "pid": pandas.array([target.pid], dtype="Int32").repeat(count),
+            "comm": np.full(count, target.comm, object),
             "snapshot": np.repeat(np.arange(target.nr_snapshots), np.diff(target.offsets)),
             "time": (regions.time - np.uint64(start_time)) / 1e9,
             "start": regions.start,
@@ -396,5 +466,6 @@ def _frame(target: Target, start_time: int) -> pandas.DataFrame:
             "nr_accesses": regions.nr_accesses,
             "rate": np.minimum(regions.nr_accesses / target.max_nr_accesses, 1.0),
             "age": age,
+            "mapping": _mapping_names(target, mappings, regions),
         }
     )

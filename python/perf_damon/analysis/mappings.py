@@ -37,6 +37,25 @@ class Atlas:
         at = np.searchsorted(self.start, address, "right") - 1
         return np.where((at >= 0) & (address < self.end[at]), at, -1)
 
+    def name_index(self, start: Column, end: Column) -> Column:
+        """int64 (n,): index of each range's name, len(names) for none.
+
+        The name is that of the mapping at the range's start, or of the first one inside of it.
+        """
+        none = len(self.names)
+        if len(self) == 0:
+            return np.full(len(start), none)
+        at = np.searchsorted(self.end, start, "right")
+        inside = np.minimum(at, len(self) - 1)
+        held = (at < len(self)) & (self.start[inside] < end)
+        return np.where(held, self.name[inside], none)
+
+    def names_of(self, start: Column, end: Column) -> Column:
+        """object (n,): the name of the mapping that each range belongs to, None for none."""
+        names = np.empty(len(self.names) + 1, object)
+        names[:-1] = self.names
+        return names[self.name_index(start, end)]
+
     def name_of(self, index: int) -> str:
         """The name of a range; -1 is the name of what is not known."""
         return self.names[self.name[index]] if index >= 0 else UNKNOWN

@@ -150,10 +150,4 @@ def mapping_names(atlas: Atlas, format: str) -> Lexicon:
 
 def mapping(atlas: Atlas, start: Column, end: Column, names: Lexicon) -> Words:
     """The name of the mapping that each range belongs to; the last of names is for none."""
-    none = len(atlas.names)
-    if len(atlas) == 0:
-        return words(np.full(len(start), none), names)
-    at = np.searchsorted(atlas.end, start, "right")
-    inside = np.minimum(at, len(atlas) - 1)
-    held = (at < len(atlas)) & (atlas.start[inside] < end)
-    return words(np.where(held, atlas.name[inside], none), names)
+    return words(atlas.name_index(start, end), names)
