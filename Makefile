@@ -14,6 +14,8 @@ FILES ?= 20000
 GUESTS := guest-commands guest-errors guest-schemes guest-truth
 # What is tested on the kernel built from kernel/, whatever KERNEL is.
 OURS := ours-commands ours-darc ours-kernel ours-schemes ours-selftests ours-truth
+# Tests of what becomes of memory want none of it in a cache of the host's files.
+UNCACHED := darc kernel
 # And with KASAN, lockdep and fault injection: those marked stress; with DEBUG_TESTS= all, for an hour.
 DEBUG := debug-darc debug-kernel
 DEBUG_TESTS ?= -m stress
@@ -61,11 +63,11 @@ test-guest: setup $(VENV_SYSTEM)/done
 	+$(MAKE) --no-print-directory -j2 -Otarget debug-kernel $(OURS) $(GUESTS)
 
 $(GUESTS): guest-%:
-	lab/guest --kernel $(KERNEL) --memory 3G --timeout 45m -- \
+	lab/guest --kernel $(KERNEL) --cached --memory 3G --timeout 45m -- \
 		env REDIS="$$(lab/package redis-server redis-tools)" $(PYTEST_IN_GUEST) tests/guest/$*
 
 $(OURS): ours-%:
-	lab/guest --kernel ours --nodes 2 --memory 3G --timeout 45m -- \
+	lab/guest --kernel ours $(if $(filter-out $(UNCACHED),$*),--cached) --nodes 2 --memory 3G --timeout 45m -- \
 		env REDIS="$$(lab/package redis-server redis-tools)" $(PYTEST_IN_GUEST) tests/guest/$*
 
 debug-darc: DEBUG_TESTS =

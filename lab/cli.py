@@ -90,6 +90,8 @@ def guest(arguments: list[str]) -> int:
     add("--out", metavar="DIR", help="bring back what the command writes to DIR")
     add("--timeout", type=_time_limit, default=600, metavar="T",
         help="end the command after T: 90s, 5m (default: 10m)")  # fmt: skip
+    add("--cached", action="store_true",
+        help="keep the host's files in the guest's memory: programs start faster")  # fmt: skip
     add("--instruction-clock", action="store_true",
         help="the clock counts instructions (2 ns each): exact costs, one CPU, slow")  # fmt: skip
     add("command", nargs="+", metavar="COMMAND", help=argparse.SUPPRESS)
@@ -115,6 +117,7 @@ def guest(arguments: list[str]) -> int:
             memory=options.memory,
             nodes=options.nodes,
             instruction_clock=options.instruction_clock,
+            cached=options.cached,
             timeout_s=options.timeout,
             out=out,
         )

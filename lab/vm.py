@@ -30,6 +30,7 @@ STATUS_TIMEOUT = 124
 STATUS_GUEST = 125
 """Exit status when the guest itself failed."""
 
+CACHED_TAG = "lab.cached"
 BOOT_LIMIT_S = 300
 """A guest boots in 20 to 40 s; several at once on a busy machine take longer."""
 GRACE_S = 60
@@ -52,6 +53,9 @@ class Guest:
     nodes: int = 1
     """NUMA nodes, each with its share of the memory; all CPUs are of the first."""
     instruction_clock: bool = False
+    cached: bool = False
+    """The guest keeps what it has read of the host's files in its own memory: programs start many
+    times faster, but its memory has a page cache that tests of reclaim would see."""
     timeout_s: int = 600
     """How long the command may run, on the guest's clock."""
     out: Path | None = None
@@ -85,6 +89,7 @@ def _write_share(share: Path, guest: Guest, command: list[str]) -> None:
         "cwd": str(Path.cwd()),
         "out": str(guest.out) if guest.out else "",
         "limit": str(guest.timeout_s),
+        "cached": CACHED_TAG if guest.cached else "",
     }
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
         size = shutil.get_terminal_size()
@@ -130,13 +135,25 @@ def _vng_command(share: Path, guest: Guest) -> list[str]:
         f"--memory={guest.memory}",
         *_nodes(guest),
     ]
+    return [*words, f"--qemu-opts={' '.join(_qemu_options(guest))}", "--", f"exec {init}"]
+
+
+def _qemu_options(guest: Guest) -> list[str]:
+    """What vng has no options for."""
     if guest.instruction_clock:
-        words.append("--qemu-opts=-icount shift=1,sleep=off")
+        options = ["-icount shift=1,sleep=off"]
     else:
         # All virtual CPUs in turns on one thread. With a thread each, one may still run code that
         # another has patched (a tracepoint's, when perf begins): the guest dies, once in a while.
-        words.append("--qemu-opts=-accel tcg,thread=single")
-    return [*words, "--", f"exec {init}"]
+        options = ["-accel tcg,thread=single"]
+    if guest.cached:
+        # virtme-ng mounts the host's root without a cache: each open(), read() and stat() is a
+        # question to the host. This is the same directory once more, for guest-init to mount.
+        options += [
+            "-fsdev local,id=cached,path=/,readonly=on,security_model=none,multidevs=remap",
+            f"-device virtio-9p-pci,fsdev=cached,mount_tag={CACHED_TAG}",
+        ]
+    return options
 
 
 def _nodes(guest: Guest) -> list[str]:

@@ -120,6 +120,14 @@ def test_nodes_share_the_memory(fake_vng):
     assert b"numa" not in run_guest()[1]
 
 
+def test_the_hosts_files_once_more_where_they_are_to_be_kept(fake_vng):
+    fake_vng('echo "$@" >>stdout; grep cached settings >>stdout; : >started; ' + FINISH)
+    said = run_guest(cached=True)[1].decode()
+    assert "mount_tag=lab.cached" in said and "cached=lab.cached" in said
+    said = run_guest()[1].decode()
+    assert "mount_tag" not in said and "cached=''" in said
+
+
 def test_the_command_keeps_its_words(fake_vng):
     fake_vng("cp command ../command; cat command >>stdout; : >started; " + FINISH)
     assert run_guest()[1] == b"exec 'a command' 'it'\"'\"'s'\n"
