@@ -21,7 +21,7 @@ DEBUG := debug-darc debug-kernel
 DEBUG_TESTS ?= -m stress
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
 
-.PHONY: help setup demo test test-unit test-guest $(GUESTS) $(OURS) $(DEBUG) lint guest bench man install uninstall
+.PHONY: help setup demo test test-unit unit-newest unit-system test-guest $(GUESTS) $(OURS) $(DEBUG) lint guest bench man install uninstall
 .PHONY: fuzz-report clean kernel kunit check-kernel patches test-patches
 
 help:
@@ -48,10 +48,15 @@ demo: setup
 
 test: setup lint test-unit kunit check-kernel test-patches test-guest
 
-# The same tests on the newest libraries and on the distribution's own.
-test-unit: setup $(VENV_SYSTEM)/done
-	$(VENV)/bin/python -m pytest
-	$(VENV_SYSTEM)/bin/python -m pytest
+# The same tests on the newest libraries and on the distribution's own, side by side.
+test-unit: setup $(VENV_SYSTEM)/done $(MAN)
+	+$(MAKE) --no-print-directory -j2 -Otarget unit-newest unit-system
+
+unit-newest:
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+unit-system:
+	$(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider $(ARGS)
 
 # A guest emulates on one core, whatever its number of CPUs: two of them side by side.
 test-guest: setup $(VENV_SYSTEM)/done
