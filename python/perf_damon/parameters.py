@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 
 PARAMETERS_WORD = "perf-damon-parameters"
+_MOST = 1 << 50
+"""Microseconds, or regions: what is more is no attribute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,10 @@ class Parameters:
     def _from_dict(cls, data: dict) -> Parameters:
         kdamonds = tuple(
             Kdamond(
-                tid=int(k["tid"]),
+                tid=_pid(k["tid"]),
                 operations=str(k["operations"]),
                 attributes=_attributes(k["attributes"]),
-                pids=tuple(int(pid) for pid in k["pids"]),
+                pids=tuple(_pid(pid) for pid in k["pids"]),
                 schemes=tuple(
                     Scheme(str(s["action"]), str(s.get("text", ""))) for s in k.get("schemes", ())
                 ),
@@ -103,14 +105,21 @@ class Parameters:
         return cls(
             kdamonds=kdamonds,
             command=tuple(str(word) for word in data["command"]),
-            comms={int(pid): str(comm) for pid, comm in data["comms"].items()},
+            comms={_pid(pid): str(comm) for pid, comm in data["comms"].items()},
         )
+
+
+def _pid(value: object) -> int:
+    number = int(value)  # type: ignore[call-overload]
+    if not 0 <= number < 1 << 31:
+        raise ValueError(f"{value!r} is no process")
+    return number
 
 
 def _attributes(data: dict) -> Attributes:
     names = ("sample_us", "aggr_us", "update_us", "min_nr_regions", "max_nr_regions")
     values = {name: data.get(name) for name in names}
     for name, value in values.items():
-        if value is not None and (not isinstance(value, int) or value < 0):
+        if value is not None and (not isinstance(value, int) or not 0 <= value <= _MOST):
             raise ValueError(f"{name}: {value!r}")
     return Attributes(**values)

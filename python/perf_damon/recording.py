@@ -325,6 +325,8 @@ class Recording:
     """What schemes acted on, of all targets; None where that was not recorded."""
     darc: Darc | None = None
     """What DARC did; None where that was not recorded."""
+    acted: tuple[Target, ...] = ()
+    """Where there are no targets: those of which only is known what schemes acted on."""
 
     def __repr__(self) -> str:
         path = self.path if len(self.path) <= _LONG else f"…{self.path[-_LONG:]}"
@@ -340,12 +342,14 @@ class Recording:
     @property
     def start_time(self) -> int:
         """Nanoseconds of the first event (0 without events)."""
-        return min((int(t.regions.time[0]) for t in self.targets if len(t.regions)), default=0)
+        known = self.targets or self.acted
+        return min((int(t.regions.time[0]) for t in known if len(t.regions)), default=0)
 
     @property
     def end_time(self) -> int:
         """Nanoseconds of the last event (0 without events)."""
-        return max((int(t.regions.time[-1]) for t in self.targets if len(t.regions)), default=0)
+        known = self.targets or self.acted
+        return max((int(t.regions.time[-1]) for t in known if len(t.regions)), default=0)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a region and snapshot, as a pandas DataFrame.

@@ -32,21 +32,25 @@ def select(
     target: str | None = None,
     time: str | None = None,
     address: str | None = None,
+    *,
+    acts: bool = False,
 ) -> list[Selected]:
     """The chosen parts of a recording, those with snapshots.
 
+    `acts`: what schemes acted on is wanted, which may be all that a recording has.
+
     Raises UsageError for words that choose nothing, DataError where no part has a snapshot.
     """
-    if not recording.targets:
+    targets = recording.targets or (recording.acted if acts else ())
+    if not targets:
         raise nothing(recording)
     window = parse_addresses(address) if address else None
     stamps = parse_times(time, recording.start_time, recording.end_time) if time else None
-    numbers = range(1, len(recording.targets) + 1)
+    numbers = range(1, len(targets) + 1)
     if target:
-        numbers = parse_targets(target, recording.targets)
+        numbers = parse_targets(target, targets)
     found = [
-        Selected(n, view(recording.targets[n - 1], recording.start_time, stamps, window))
-        for n in numbers
+        Selected(n, view(targets[n - 1], recording.start_time, stamps, window)) for n in numbers
     ]
     found = [one for one in found if one.view.nr_snapshots]
     if not found:
@@ -65,6 +69,11 @@ def nothing(recording: Recording) -> DataError:
         return DataError(
             f"{recording.path}: no damon:damon_aggregated events, only DARC's",
             "perf damon report darc shows these",
+        )
+    if recording.acted:
+        return DataError(
+            f"{recording.path}: no damon:damon_aggregated events, only what schemes acted on",
+            "perf damon report schemes, or applied, shows that",
         )
     if skipped:
         return DataError(

@@ -119,7 +119,8 @@ def show(recording: Recording, options: Options) -> int:
     """Write a report of a recording to standard output."""
     if options.view == "darc":
         return report_darc.show(recording, options)
-    selected = select(recording, options.target, options.time, options.address)
+    acts_wanted = options.view in ("schemes", "applied")
+    selected = select(recording, options.target, options.time, options.address, acts=acts_wanted)
     if options.view in ("schemes", "applied") and recording.applied is None:
         raise DataError(
             f"{recording.path}: does not tell what schemes did",
@@ -175,9 +176,10 @@ class Report:
         else:
             opening = summary.loss_lines(self.recording, canvas)
         lines = list(opening)
+        targets = len(self.recording.targets or self.recording.acted)
         for one in self.selected:
             lines += [""] if lines and lines[-1] else []
-            lines += summary.title_lines(one, len(self.recording.targets), canvas)
+            lines += summary.title_lines(one, targets, canvas)
             lines += section[self.options.view](one, canvas)
             yield "".join(line + "\n" for line in lines)
             lines = ["", ""]  # more space between targets than within

@@ -17,10 +17,10 @@ from perf_damon.parameters import Parameters
 from perf_damon.perfdata import container, times, tracing
 from perf_damon.perfdata import darc as darc_events
 from perf_damon.perfdata.applied import AppliedCollector
-from perf_damon.perfdata.assemble import assemble
+from perf_damon.perfdata.assemble import acted_on, assemble
 from perf_damon.perfdata.container import Attr, Container
 from perf_damon.perfdata.darc import DarcCollector, ZoneNames
-from perf_damon.perfdata.events import EventCollector, Events, no_events
+from perf_damon.perfdata.events import EventCollector, Events, names_of, no_events
 from perf_damon.perfdata.samples import SampleCollector
 from perf_damon.perfdata.script import ScriptReader
 from perf_damon.perfdata.sideband import SidebandCollector
@@ -29,6 +29,7 @@ from perf_damon.perfdata.walk import Walk
 from perf_damon.recording import Applied, Darc, Header, Losses, Recording
 
 _KEPT_BYTES = 16 << 20
+_MAX_NAMES = 5
 RECORD_HINT = "record one: perf damon record PID"
 
 
@@ -50,40 +51,30 @@ def read(path: str | os.PathLike[str]) -> Recording:
             raise DataError(f"{name}: is a directory", "name the file that perf wrote with -i")
         with data.open("rb", buffering=0) as file:
             size = sum(part.stat().st_size for part in Path(name).iterdir())
-            return _read_through_perf(name, size, _file_header(file, container.parse(file, name)))
+            return _read_through_perf(file, container.parse(file, name), size)
     if not stat.S_ISREG(status.st_mode):
         raise DataError(f"{name}: not a regular file", "write what comes out of it to a file")
     with Path(name).open("rb", buffering=0) as file:
         head = container.read_at(file, 0, container.PIPE_HEADER_SIZE)
-        if container.is_foreign(head) or sys.byteorder != "little":
-            header = container.header(file, lambda _: b"", None)
-            return _read_through_perf(name, status.st_size, header)
         if container.is_pipe(head):
-            features = container.pipe_features(file)
-            header = container.header(file, lambda bit: features.get(bit, b""), None)
-            return _read_through_perf(name, status.st_size, header)
+            return _read_through_perf(file, container.parse_pipe(file, name), status.st_size)
         parts = container.parse(file, name)
-        if {container.COMPRESSED, container.AUXTRACE} & parts.features.keys():
-            if not _darc_events(file, parts):
-                _damon_event(file, parts)  # for its errors
-            return _read_through_perf(name, parts.size, _file_header(file, parts))
-        return _read_columns(file, parts)
-
-
-def _file_header(file: BinaryIO, parts: Container) -> Header:
-    clockid = next((a.clockid for a in parts.attrs if a.clockid is not None), None)
-    return container.header(file, lambda bit: parts.feature(file, bit), clockid)
+        known = not {container.COMPRESSED, container.AUXTRACE} & parts.features.keys()
+        if known and parts.order == "<" and sys.byteorder == "little":
+            return _read_columns(file, parts)
+        return _read_through_perf(file, parts, status.st_size)
 
 
 def _read_columns(file: BinaryIO, parts: Container) -> Recording:
     darc = _darc_events(file, parts)
+    acted = _event_of(file, parts, tracing.APPLY_EVENT)
     try:
         attr, event = _damon_event(file, parts)
     except DataError:
-        if not darc:
+        others = [acted, *darc] if acted else darc
+        if not others:
             raise
-        attr, event = darc[0][0], None
-    acted = _event_of(file, parts, tracing.APPLY_EVENT)
+        attr, event = others[0][0], None
     _keep_freed_memory()
     found = _collect(file, parts, attr, event, acted, darc)
     if times.doubtful([one.times() for one in found.collectors]):
@@ -93,7 +84,7 @@ def _read_columns(file: BinaryIO, parts: Container) -> Recording:
     return _recording(
         parts.path,
         parts.size,
-        _file_header(file, parts),
+        container.header(file, parts),
         no_events() if found.events is None else found.events.events(),
         None if found.applied is None else found.applied.applied(),
         _darc_of(found.turns, found.zones) if darc else None,
@@ -183,18 +174,22 @@ def _keep_freed_memory() -> None:
     np.empty(_KEPT_BYTES, dtype=np.uint8)
 
 
-def _read_through_perf(path: str, size: int, header: Header) -> Recording:
-    reader = ScriptReader(path)
+def _read_through_perf(file: BinaryIO, parts: Container, size: int) -> Recording:
+    header = container.header(file, parts)
+    recorded = _recorded(file, parts)
+    if recorded is not None and not recorded:
+        raise _instead(file, parts)
     # Without a line of it, the event's name among perf's words tells that it was recorded.
-    with_darc = any(f"{darc_events.SYSTEM}:" in word for word in header.cmdline)
-    events = reader.read(with_darc)
+    recorded = recorded or {name for word in header.cmdline for name in _ours(word)}
+    with_darc = bool(recorded & darc_events.EVENTS.keys())
+    acted = tracing.APPLY_EVENT in recorded
+    reader = ScriptReader(parts.path)
+    events = reader.read(bool(recorded))
     losses = Losses(
         events=reader.lost_events, skipped_records=reader.skipped_records + int(reader.failed)
     )
-    recorded = any(tracing.APPLY_EVENT in word for word in header.cmdline)
-    applied = reader.applied(recorded)
-    darc = reader.darc(with_darc)
-    return _recording(path, size, header, events, applied, darc, reader, losses)
+    applied, darc = reader.applied(acted), reader.darc(with_darc)
+    return _recording(parts.path, size, header, events, applied, darc, reader, losses)
 
 
 def _recording(
@@ -210,6 +205,9 @@ def _recording(
     mappings = sideband.mappings()
     parameters = Parameters.from_words(header.cmdline)
     regions, targets = assemble(events, mappings, sideband.comms, parameters)
+    acted = ()
+    if not targets and applied is not None and len(applied):
+        acted = acted_on(applied, mappings, sideband.comms, parameters)
     return Recording(
         path=path,
         regions=regions,
@@ -222,6 +220,7 @@ def _recording(
         size=size,
         applied=applied,
         darc=darc,
+        acted=acted,
     )
 
 
@@ -267,11 +266,36 @@ def _damon_event(file: BinaryIO, parts: Container) -> tuple[Attr, EventFormat]:
             "end perf record with Ctrl-C or SIGTERM, never SIGKILL, and copy the whole file; "
             "root can read this one where it was recorded, until that kernel reboots",
         )
-    names = [f"{e.system}:{e.name}" for e in formats if e.id in tracepoints]
-    others = sum((a.type, a.config) != container.DUMMY for a in parts.attrs) - len(names)
-    if others > 0:
-        names.append(f"{others} other" if names else f"{others} that are no tracepoints")
-    raise DataError(
-        f"{parts.path}: no damon:damon_aggregated events; it has {', '.join(names) or 'none'}",
-        RECORD_HINT,
+    raise _instead(file, parts)
+
+
+def _recorded(file: BinaryIO, parts: Container) -> set[str] | None:
+    """The names of DAMON's and DARC's events that were recorded; None where that is not known."""
+    tracepoints = {a.config for a in parts.attrs if a.type == container.TYPE_TRACEPOINT}
+    formats = tracing.parse_tracing_data(parts.feature(file, container.TRACING_DATA))
+    if not parts.attrs or (tracepoints and not formats):
+        return None
+    return {
+        event.name
+        for event in formats
+        if event.id in tracepoints and event.name in _ours(f"{event.system}:{event.name}")
+    }
+
+
+def _ours(word: str) -> list[str]:
+    """Which of the events that are read a word of perf's command line names."""
+    known = {tracing.EVENT: tracing.SYSTEM, tracing.APPLY_EVENT: tracing.SYSTEM}
+    known |= dict.fromkeys(darc_events.EVENTS, darc_events.SYSTEM)
+    return [name for name, system in known.items() if f"{system}:{name}" in word]
+
+
+def _instead(file: BinaryIO, parts: Container) -> DataError:
+    """The error of a file that has none of the events that are read: it tells what it has."""
+    formats = tracing.parse_tracing_data(parts.feature(file, container.TRACING_DATA))
+    content = parts.feature(file, container.EVENT_DESC)
+    names = names_of(parts.attrs, formats, container.event_names(content, parts.order))
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    what = ", ".join(names[:_MAX_NAMES]) or "none"
+    return DataError(
+        f"{parts.path}: no damon:damon_aggregated events; it has {what}{more}", RECORD_HINT
     )

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 from perf_damon.parameters import Attributes, Kdamond, Parameters
-from perf_damon.perfdata.events import Events
-from perf_damon.recording import Mappings, Regions, Target
+from perf_damon.perfdata.events import MAX_TARGETS, Events
+from perf_damon.recording import Applied, Mappings, Regions, Target
 
 OPERATIONS = ("vaddr", "fvaddr", "paddr")
 USER_END = 1 << 63
@@ -18,6 +18,8 @@ USER_END = 1 << 63
 _MIN_COVERED = 0.5
 _SAMPLES = 20
 """Samples in an aggregation by default (100 ms of 5 ms)."""
+_AGGR_US = 100_000
+"""The aggregation interval by default."""
 _STRETCH = 1 << 16
 _SAMPLED_ROWS = 4096
 
@@ -142,6 +144,52 @@ def _split_at_gaps(time: np.ndarray, starts: np.ndarray, aggr_us: int | None) ->
         last = min(first + _STRETCH, len(time))
         found.append(np.flatnonzero(time[first:last] - time[first - 1 : last - 1] > gap) + first)
     return np.unique(np.concatenate(found))
+
+
+def acted_on(
+    applied: Applied, mappings: Mappings, comms: dict[int, str], parameters: Parameters | None
+) -> tuple[Target, ...]:
+    """The targets of which only is known what schemes acted on.
+
+    Their regions are these, and a snapshot is what was done in one go; its time is the end of that.
+    """
+    keys, which = np.unique(
+        np.column_stack((applied.kdamond.astype(np.uint32), applied.target)),
+        axis=0,
+        return_inverse=True,
+    )
+    if len(keys) > MAX_TARGETS:
+        return ()
+    kdamonds = {k.tid: k for k in parameters.kdamonds} if parameters else {}
+    order = np.argsort(which.reshape(-1), kind="stable")
+    groups = np.split(order, np.cumsum(np.bincount(which.reshape(-1)))[:-1])
+    targets = []
+    for (tid, id_), group in zip(keys.tolist(), groups, strict=True):
+        known, rows = kdamonds.get(tid), applied[group]
+        attributes = known.attributes if known else Attributes()
+        gap = np.uint64((attributes.aggr_us or _AGGR_US) * 1000 // 2)
+        ends = np.append(np.flatnonzero(np.diff(rows.time) > gap) + 1, len(rows))
+        offsets = np.append(0, ends)
+        regions = Regions(
+            time=np.repeat(rows.time[ends - 1], np.diff(offsets)),
+            start=rows.start,
+            end=rows.end,
+            nr_accesses=rows.nr_accesses,
+            age=rows.age,
+            nr_regions=np.repeat(np.diff(offsets), np.diff(offsets)).astype(np.uint32),
+        )
+        target = Target(
+            kdamond=tid,
+            id=id_,
+            rows=slice(0, len(rows)),
+            regions=regions,
+            offsets=offsets,
+            attributes=attributes,
+            operations=known.operations if known and known.operations in OPERATIONS else None,
+            pid=known.pids[id_] if known and id_ < len(known.pids) else None,
+        )
+        targets.append(_with_process(target, mappings, comms, parameters))
+    return tuple(targets)
 
 
 def infer_aggr_us(snapshot_time: np.ndarray) -> int | None:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from perf_damon.errors import DataError
-from perf_damon.perfdata.container import Attr
+from perf_damon.perfdata.container import DUMMY, TYPE_TRACEPOINT, Attr
 from perf_damon.perfdata.layout import FIELDS, raw_fields
 from perf_damon.perfdata.samples import SampleCollector
 from perf_damon.perfdata.tracing import EventFormat
@@ -23,6 +24,16 @@ _KINDS = {
     "nr_regions": np.uint32,
 }
 _FEW = 8
+_HARDWARE = (
+    *("cycles", "instructions", "cache-references", "cache-misses", "branches", "branch-misses"),
+    *("bus-cycles", "stalled-cycles-frontend", "stalled-cycles-backend", "ref-cycles"),
+)
+_SOFTWARE = (
+    *("cpu-clock", "task-clock", "page-faults", "context-switches", "cpu-migrations"),
+    *("minor-faults", "major-faults", "alignment-faults", "emulation-faults", "dummy"),
+    *("bpf-output", "cgroup-switches"),
+)
+"""Names by number: linux/perf_event.h."""
 
 
 @dataclass
@@ -127,6 +138,28 @@ class EventCollector(SampleCollector):
             keys=list(self._keys),
             ordered=self._ordered,
         )
+
+
+def names_of(
+    attrs: Sequence[Attr], formats: Sequence[EventFormat], told: Sequence[str]
+) -> list[str]:
+    """The names of a file's events, without those that perf adds to record mappings and names.
+
+    `told` are the names that the file gives, in order; empty where it gives none.
+    """
+    tracepoints = {event.id: f"{event.system}:{event.name}" for event in formats}
+    found = []
+    for index, attr in enumerate(attrs):
+        if (attr.type, attr.config) == DUMMY:
+            continue
+        name = told[index] if index < len(told) else ""
+        if attr.type == TYPE_TRACEPOINT:
+            name = tracepoints.get(attr.config, name) or f"tracepoint {attr.config}"
+        known = _SOFTWARE if attr.type == 1 else _HARDWARE if attr.type == 0 else ()
+        if not name and attr.config < len(known):
+            name = known[attr.config]
+        found.append(name or f"event {attr.config:#x} of type {attr.type}")
+    return list(dict.fromkeys(found))
 
 
 def no_events() -> Events:

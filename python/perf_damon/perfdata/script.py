@@ -51,7 +51,7 @@ _APPLY_COLUMNS = (
 _BLOCK = 4 << 20
 _PATIENCE_S = 120
 _MAX_ERROR_TEXT = 1 << 16
-_OTHER_EVENT = re.compile(rb"\d+\.\d{9}: +(\S+:\S+): ")
+_OTHER_EVENT = re.compile(rb"\d+\.\d{9}: +(\S+):(?: |$)")
 _SIDEBAND = re.compile(
     rb"\s*-?\d+\s+(?P<s>\d+)\.(?P<ns>\d{9}): PERF_RECORD_(?P<kind>\w+)(?P<rest>.*)"
 )
@@ -84,8 +84,8 @@ class ScriptReader:
         self.failed = False
         """perf script gave up before the end."""
 
-    def read(self, with_darc: bool = False) -> Events:
-        """Run perf script and read all it says; with DARC's events others may be missing.
+    def read(self, recorded: bool = False) -> Events:
+        """Run perf script and read all it says; `recorded` events may have none in the file.
 
         Raises DataError.
         """
@@ -95,14 +95,15 @@ class ScriptReader:
             for block in perf.blocks():
                 self._take(block)
             complaint = perf.complaint()
-        if complaint and not self._parts and not self._darc:
+        some = self._parts or self._acted or self._darc
+        if complaint and not some:
             raise DataError(
                 f"{self._path}: perf script cannot read it: {complaint}",
                 "a newer perf may; or record again: perf damon record PID",
             )
         self.failed = bool(complaint)
         self._drop_wrong_times()
-        if not self._parts and (with_darc or self._darc):
+        if not self._parts and (recorded or some):
             return no_events()
         if not self._parts:
             raise DataError(

@@ -86,26 +86,27 @@ def _format_texts(content: bytes) -> Iterator[tuple[str, str]]:
     if not content.startswith(_MAGIC):
         return
     at = content.index(b"\0", len(_MAGIC)) + 1  # behind the version
+    order = ">" if content[at] else "<"
     at += 1 + 1 + 4  # byte order, size of long, page size
     for name in (b"header_page\0", b"header_event\0"):
         if content[at : at + len(name)] != name:
             return
-        (size,) = struct.unpack_from("<Q", content, at + len(name))
+        (size,) = struct.unpack_from(f"{order}Q", content, at + len(name))
         at += len(name) + 8 + size
-    (count,) = struct.unpack_from("<I", content, at)
+    (count,) = struct.unpack_from(f"{order}I", content, at)
     at += 4
     for _ in range(count):  # formats of ftrace's own events
-        (size,) = struct.unpack_from("<Q", content, at)
+        (size,) = struct.unpack_from(f"{order}Q", content, at)
         at += 8 + size
-    (systems,) = struct.unpack_from("<I", content, at)
+    (systems,) = struct.unpack_from(f"{order}I", content, at)
     at += 4
     for _ in range(systems):
         end = content.index(b"\0", at)
         system = content[at:end].decode(errors="replace")
-        (count,) = struct.unpack_from("<I", content, end + 1)
+        (count,) = struct.unpack_from(f"{order}I", content, end + 1)
         at = end + 5
         for _ in range(count):
-            (size,) = struct.unpack_from("<Q", content, at)
+            (size,) = struct.unpack_from(f"{order}Q", content, at)
             if at + 8 + size > len(content):
                 raise ValueError("format cut off")
             yield system, content[at + 8 : at + 8 + size].decode(errors="replace")

@@ -15,6 +15,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perf_damon import jobcontrol, signals
 from perf_damon.commands import monitoring
@@ -23,17 +24,20 @@ from perf_damon.control import monitor
 from perf_damon.control.monitor import Slot
 from perf_damon.control.nodes import Context
 from perf_damon.control.system import System
-from perf_damon.errors import EXIT_OK, Error
+from perf_damon.errors import EXIT_ERROR, EXIT_OK, Error
 from perf_damon.parameters import Kdamond, Parameters, Scheme
 from perf_damon.record.guard import Guard
 from perf_damon.record.launch import Launched, launch
 from perf_damon.record.perf import PerfRecord, Plan
 from perf_damon.schemes.text import format_scheme
 from perf_damon.terminal import has_ticks, say, tick, working
-from perf_damon.units import format_size
+from perf_damon.units import format_size, format_time_us
 
 _COMMAND_PATIENCE_S = 5
 _TICK_S = 1
+
+if TYPE_CHECKING:
+    from perf_damon.recording import Recording
 
 
 @dataclass
@@ -57,6 +61,8 @@ class Session:
     quiet: bool = False
     perf_said: str = field(default="", init=False)
     """perf record's own words on stderr."""
+    _recorded: bool = field(default=False, init=False)
+    """perf record has finished the file."""
 
     def run(self) -> int:
         """Record; returns the exit status: the command's own where there is one. Raises Error."""
@@ -68,11 +74,10 @@ class Session:
         except signals.Signalled as signalled:
             interrupted = signalled
             signals.rearm()
-        if self.perf_said:
-            self._report()
+        captured = self._report() if self._recorded else True
         if interrupted is not None:
             raise interrupted
-        return code
+        return code if captured or code != EXIT_OK else EXIT_ERROR
 
     def _run(self, undo: ExitStack) -> int:
         with signals.held():
@@ -222,29 +227,36 @@ class Session:
     def _end_perf(self, perf: PerfRecord) -> None:
         code = perf.finish()
         self.perf_said = perf.said()
+        self._recorded = code == 0
         perf.close()
         if code != 0 and sys.exc_info()[0] is None:
             raise Error(f"perf record ended with status {code}", self.perf_said.strip())
 
-    def _report(self) -> None:
-        """The last line: what was captured, and what to type next."""
-        if self.quiet:
-            return
+    def _report(self) -> bool:
+        """The last line: what was captured, and what to type next. Whether anything was."""
         from perf_damon import open as open_recording
         from perf_damon.analysis.darc import span, sums
+        from perf_damon.analysis.select import nothing
 
         try:
             with working(f"reading {self.output}"):
                 recording = open_recording(self.output)
         except (Error, OSError) as error:
-            say(f"[ perf damon record: {self.output} cannot be read back: {error} ]")
-            return
+            say(f"Error: {self.output} cannot be read back: {error}")
+            return False
+        if not recording.targets and (self.monitor or recording.darc is None):
+            what = nothing(recording)
+            say(f"Error: nothing was captured: {what.message}")
+            say(f"  {self._why_nothing() if _is_empty(recording) else what.hint}")
+            return False
+        if self.quiet:
+            return True
         snapshots = sum(target.nr_snapshots for target in recording.targets)
         seconds = (recording.end_time - recording.start_time) / 1e9
         captured = f"{snapshots:,} snapshots ({len(recording.regions):,} regions)"
         if not self.monitor:
-            assert recording.darc is not None
-            events = len(recording.darc.turns) + len(recording.darc.reclaims)
+            darc = recording.darc
+            events = len(darc.turns) + len(darc.reclaims) if darc is not None else 0
             captured = f"{events:,} events of DARC"
             first, last = span(recording)
             seconds = (last - first) / 1e9
@@ -273,6 +285,16 @@ class Session:
         option = "" if self.output == "perf.data" else f" -i {self.output}"
         view = "" if self.monitor else " darc"
         say(f"[ next: perf damon report{view}{option} ]")
+        return True
+
+    def _why_nothing(self) -> str:
+        """The usual reason for a recording without snapshots."""
+        aggr_us = self.wanted.attributes.aggr_us
+        often = f" of {format_time_us(aggr_us)}" if aggr_us else ""
+        return (
+            f"a snapshot comes at the end of each aggregation interval{often}: record for longer, "
+            "with a target that has memory; perf damon status tells whether it is monitored"
+        )
 
 
 class _Ends:
@@ -332,6 +354,11 @@ def _kdamond(tid: int, context: Context) -> Kdamond:
             for scheme in context.schemes or ()
         ),
     )
+
+
+def _is_empty(recording: Recording) -> bool:
+    """It has no events, and lost none."""
+    return not recording.losses and not recording.acted
 
 
 def _held(undo: object, *args: object) -> None:

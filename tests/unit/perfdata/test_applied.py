@@ -7,6 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
+import perf_damon
+from perf_damon.cli import main
 from perf_damon.errors import DataError
 from perf_damon.parameters import PARAMETERS_WORD, Attributes, Kdamond, Parameters, Scheme
 from perf_damon.recording import Applied
@@ -155,3 +157,51 @@ def test_pandas(read):
     writer = Writer()
     writer.regions(time=SECOND, regions=[(0, 4096, 1, 1)])
     assert len(read(writer.content()).applied_to_pandas()) == 0
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_recording_of_schemes_alone(tmp_path, capsys, told):
+    """perf record -e damon:damos_before_apply: what schemes did is shown, the rest named."""
+    event = apply_event()
+    attributes = Attributes(5000, 100000, 1000000, 10, 1000)
+    given = Parameters((Kdamond(500, "vaddr", attributes, (77, 78), (Scheme("stat"),)),), (), {})
+    words = given.to_words() if told else []
+    writer = Writer(events=[event, dummy()], cmdline=["perf", "record", *words])
+    writer.mmap2(77, 0x10000, 0x100000, "[heap]")
+    for i in range(40):
+        for n in range(3):
+            region = (0x10000 + n * 0x2000, 0x11000 + n * 0x2000, n, 10)
+            time = 100 * SECOND + i * SECOND // 10 + n * 1000
+            writer.applied(time=time, event=event, region=region, target=n % 2, cpu=i % 2)
+    path = tmp_path / "perf.data"
+    path.write_bytes(writer.content())
+    recording = perf_damon.open(path)
+    assert (len(recording.targets), len(recording.acted), len(recording.applied)) == (0, 2, 120)
+    assert [target.nr_snapshots for target in recording.acted] == [40, 40]
+    assert [target.pid for target in recording.acted] == ([77, 78] if told else [77, 77])
+    assert main(["report", "-i", str(path), "schemes"]) == 0
+    out = capsys.readouterr().out
+    assert "Target 2 of 2" in out
+    assert ("stat" in out) == told
+    assert "Scheme 0" in out
+    assert main(["report", "-i", str(path), "schemes", "--format", "json"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert [target["schemes"][0]["regions"] for target in whole["targets"]] == [80, 40]
+    assert main(["report", "-i", str(path), "schemes", "--format", "csv"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 10
+    assert main(["report", "-i", str(path), "applied", "--time", "1,2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert 30 <= len(lines) <= 34
+    for words in (["report"], ["report", "wss"], ["report", "regions"], ["advise"]):
+        assert main([*words, "-i", str(path)]) == 255
+        assert "only what schemes acted on" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not shutil.which("perf"), reason="perf is not installed")
+def test_a_piped_recording_of_schemes_alone(tmp_path):
+    event = apply_event()
+    writer = Writer(events=[event, dummy()])
+    writer.applied(time=9 * SECOND, event=event, region=(4096, 8192, 0, 0))
+    (tmp_path / "piped").write_bytes(writer.piped())
+    recording = perf_damon.open(tmp_path / "piped")
+    assert (len(recording.targets), len(recording.acted), len(recording.applied)) == (0, 1, 1)

@@ -5,15 +5,20 @@ import os
 import shutil
 import subprocess
 import textwrap
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import perf_damon
+from perf_damon.cli import main
 from perf_damon.errors import DataError
 from perf_damon.parameters import Attributes, Kdamond, Parameters
+from perf_damon.perfdata import container
+from perf_damon.perfdata.tracing import parse_tracing_data
 
-from .writer import Event, Writer, damon_event, dummy_event
+from .writer import Event, Writer, apply_event, big_endian, damon_event, dummy_event
 
 SECOND = 10**9
 needs_perf = pytest.mark.skipif(not shutil.which("perf"), reason="perf is not installed")
@@ -153,7 +158,7 @@ def test_perf_is_missing(tmp_path, monkeypatch):
 @needs_perf
 def test_a_foreign_file_that_perf_cannot_read_either(tmp_path):
     (tmp_path / "foreign").write_bytes(b"2ELIFREP" + bytes(96))
-    with pytest.raises(DataError, match="foreign: perf script cannot read it"):
+    with pytest.raises(DataError, match="foreign: the data are said to begin at byte 0"):
         perf_damon.open(tmp_path / "foreign")
 
 
@@ -181,3 +186,113 @@ def test_a_file_with_build_ids_that_perf_put_in(tmp_path, option):
     assert injected.mappings.names == plain.mappings.names
     assert not injected.losses.skipped_records
     assert not injected.losses.truncated_bytes
+
+
+@needs_perf
+def test_a_file_of_the_other_byte_order(tmp_path):
+    """With header and parameters, as a plain one of this machine's order."""
+    (tmp_path / "plain").write_bytes(writer_of_everything().content())
+    with big_endian():
+        (tmp_path / "other").write_bytes(writer_of_everything().content())
+    plain, other = perf_damon.open(tmp_path / "plain"), perf_damon.open(tmp_path / "other")
+    assert len(other.regions) == 300
+    assert_alike(plain, other)
+    assert other.parameters is not None
+    assert replace(other.header, captured=None) == replace(plain.header, captured=None)
+
+
+@pytest.mark.parametrize("order", [nullcontext, big_endian])
+@pytest.mark.parametrize("piped", [False, True])
+def test_the_header_of_every_kind_of_file(tmp_path, piped, order):
+    """perf 6.1 itself reads no samples of piped files of the other byte order."""
+    plain = tmp_path / "plain"
+    plain.write_bytes(writer_of_everything().content())
+    with order():
+        writer = writer_of_everything()
+        writer.events[0].clockid = 1
+        content = writer.piped() if piped else writer.content()
+    (tmp_path / "other").write_bytes(content)
+    with (tmp_path / "other").open("rb") as file:
+        parse = container.parse_pipe if piped else container.parse
+        parts = parse(file, "other")
+        header = container.header(file, parts)
+        formats = parse_tracing_data(parts.feature(file, container.TRACING_DATA))
+    want = perf_damon.open(plain)
+    assert replace(header, captured=None, clockid=None) == replace(want.header, captured=None)
+    assert header.clockid == 1
+    assert Parameters.from_words(header.cmdline) == want.parameters
+    assert [event.name for event in formats] == ["damon_aggregated", "sched_switch"]
+    events = [(one.type, one.config, one.ids, one.sample_id_all) for one in parts.attrs]
+    assert events == [(one.type, one.config, one.ids, True) for one in writer.events]
+
+
+def empty_of(*events):
+    writer = Writer(events=[*events, dummy_event()])
+    writer.comm(77, "app")
+    return writer
+
+
+def of_others(**events):
+    """A writer of events that are not DAMON's: names by type and config."""
+    made = [
+        Event(config=config, ids=(n + 1,), type=type_, name=name)
+        for n, (name, (type_, config)) in enumerate(events.items())
+    ]
+    return empty_of(*made)
+
+
+@pytest.mark.parametrize("piped", [False, True])
+@pytest.mark.parametrize("order", [nullcontext, big_endian])
+def test_what_a_file_has_instead(tmp_path, monkeypatch, piped, order):
+    """perf is not asked: the header tells."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with order():
+        told = of_others(a=(0, 0), b=(1, 0), c=(4, 0x1C2))
+        told.names = {
+            "a": "cycles:ppp",
+            "b": "cpu-clock",
+            "c": "cpu/event=0xc2/",
+            "dummy": "dummy:u",
+        }
+        untold = of_others(a=(0, 0), b=(1, 0), c=(4, 0x1C2), d=(3, 5))
+        switch = empty_of(Event(372, (1,), name="sched_switch", system="sched"))
+        nothing = empty_of()
+        many = of_others(**{f"e{n}": (4, n) for n in range(9)})
+    for writer, names in (
+        (told, r"cycles:ppp, cpu-clock, cpu/event=0xc2/"),
+        (untold, r"cycles, cpu-clock, event 0x1c2 of type 4, event 0x5 of type 3"),
+        (switch, r"sched:sched_switch"),
+        (many, r"event 0x0 of type 4, .*event 0x4 of type 4 and 4 more"),
+        (nothing, r"none"),
+    ):
+        with order():
+            content = writer.piped() if piped else writer.content()
+        (tmp_path / "perf.data").write_bytes(content)
+        with pytest.raises(DataError, match=rf"no damon:damon_aggregated events; it has {names}$"):
+            perf_damon.open(tmp_path / "perf.data")
+
+
+@needs_perf
+@pytest.mark.parametrize("how", [(), ("-z",), ("--threads",), ("-o", "-")])
+def test_what_a_real_file_has_instead(tmp_path, how):
+    if "-o" not in how:
+        how = (*how, "-o", str(tmp_path / "made"))
+    words = ["perf", "record", "-q", "-e", "cpu-clock", *how, "--", "true"]
+    done = subprocess.run(words, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"perf record: {done.stderr}")
+    if done.stdout:
+        (tmp_path / "made").write_bytes(done.stdout)
+    with pytest.raises(DataError, match=r"no damon:damon_aggregated events; it has cpu-clock"):
+        perf_damon.open(tmp_path / "made")
+
+
+@pytest.mark.parametrize("piped", [False, pytest.param(True, marks=needs_perf)])
+@pytest.mark.parametrize("view", ["summary", "regions", "schemes", "applied"])
+def test_an_empty_recording(tmp_path, capsys, piped, view):
+    """Nothing was monitored, which is not a matter of the chosen time."""
+    for writer in (empty_of(damon_event()), empty_of(damon_event(), apply_event())):
+        content = writer.piped() if piped else writer.content()
+        (tmp_path / "perf.data").write_bytes(content)
+        assert main(["report", "-i", str(tmp_path / "perf.data"), view]) == 255
+        assert "nothing was monitored while this was recorded" in capsys.readouterr().err

@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 IP, TID, TIME, ADDR, READ, CALLCHAIN, ID, CPU, PERIOD, STREAM_ID, RAW = (1 << i for i in range(11))
@@ -98,6 +99,35 @@ HEADER_PAGE = (
 FEATURES = {"hostname": 3, "osrelease": 4, "version": 5, "arch": 6}
 
 
+class _Order:
+    name = "little"
+
+
+_order = _Order()
+
+
+@contextmanager
+def big_endian() -> Iterator[None]:
+    """Within it all is written as a machine of the other byte order writes it."""
+    _order.name = "big"
+    try:
+        yield
+    finally:
+        _order.name = "little"
+
+
+def _pack(form: str, *values: object) -> bytes:
+    return struct.pack(form.replace("<", ">") if _order.name == "big" else form, *values)
+
+
+def _pack_into(form: str, *values: object) -> None:
+    struct.pack_into(form.replace("<", ">") if _order.name == "big" else form, *values)
+
+
+def _magic() -> bytes:
+    return b"PERFILE2" if _order.name == "little" else b"2ELIFREP"
+
+
 def format_text(name: str, id_: int, fields: Sequence[tuple[str, int, int, int]]) -> str:
     lines = [f"name: {name}", f"ID: {id_}", "format:"]
     for group in (COMMON, fields):
@@ -140,11 +170,11 @@ class Event:
         """Raw data with the given fields; the others are filled with ones."""
         size = max(offset + size for _, offset, size, _ in self.fields)
         data = bytearray(b"\xff" * size)
-        struct.pack_into("<HBBi", data, 0, self.config, 0, 0, tid)
+        _pack_into("<HBBi", data, 0, self.config, 0, 0, tid)
         for declaration, offset, size, _ in self.fields:
             value = values.get(declaration.split()[-1])
             if value is not None:
-                data[offset : offset + size] = value.to_bytes(size, "little")
+                data[offset : offset + size] = value.to_bytes(size, _order.name)
         return bytes(data)
 
 
@@ -194,11 +224,13 @@ class Writer:
         }
     )
     records: list[bytes] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    """What perf calls events, by their name here; without any the file does not tell."""
 
     def record(self, kind: int, body: bytes, misc: int = 0) -> bytes:
         """Append a record; its size is rounded up to 8 bytes."""
         body += b"\0" * (-len(body) % 8)
-        data = struct.pack("<IHH", kind, misc, 8 + len(body)) + body
+        data = _pack("<IHH", kind, misc, 8 + len(body)) + body
         self.records.append(data)
         return data
 
@@ -218,7 +250,7 @@ class Writer:
         words = {
             IDENTIFIER: id_,
             IP: 0xFFFFFFFF81000000,
-            TID: tid | tid << 32,
+            TID: (tid & 0xFFFFFFFF) << 32 | tid & 0xFFFFFFFF,
             TIME: time,
             ADDR: 0,
             ID: id_,
@@ -226,14 +258,14 @@ class Writer:
             CPU: cpu,
             PERIOD: 1,
         }
-        body = b"".join(struct.pack("<Q", words[bit]) for bit in words if event.sample_type & bit)
+        body = b"".join(_pack("<Q", words[bit]) for bit in words if event.sample_type & bit)
         if event.sample_type & READ:
             body += self._read(event, group, id_)
         if event.sample_type & CALLCHAIN:
-            body += struct.pack(f"<{1 + len(chain)}Q", len(chain), *chain)
+            body += _pack(f"<{1 + len(chain)}Q", len(chain), *chain)
         if event.sample_type & RAW:
             raw += b"\0" * (-(len(raw) + 4) % 8)
-            body += struct.pack("<I", len(raw)) + raw
+            body += _pack("<I", len(raw)) + raw
         self.record(9, body, misc=1)
 
     @staticmethod
@@ -244,7 +276,7 @@ class Writer:
         if event.read_format & 8:
             for value in group:
                 words += [value, *tail]
-        return struct.pack(f"<{len(words)}Q", *words)
+        return _pack(f"<{len(words)}Q", *words)
 
     def regions(
         self,
@@ -322,59 +354,59 @@ class Writer:
             CPU: 0,
         }
         words[IDENTIFIER] = event.ids[0]
-        return b"".join(struct.pack("<Q", words[b]) for b in TRAILER if event.sample_type & b)
+        return b"".join(_pack("<Q", words[b]) for b in TRAILER if event.sample_type & b)
 
     def mmap2(self, pid: int, start: int, size: int, name: str, time: int = 0) -> None:
         text = name.encode() + b"\0"
-        body = struct.pack("<ii3Q", pid, pid, start, size, 4096) + bytes(32)
+        body = _pack("<ii3Q", pid, pid, start, size, 4096) + bytes(32)
         self.record(10, body + text + b"\0" * (-len(text) % 8) + self.trailer(pid, time))
 
     def mmap(self, pid: int, start: int, size: int, name: str, time: int = 0) -> None:
         text = name.encode() + b"\0"
-        body = struct.pack("<ii3Q", pid, pid, start, size, 0)
+        body = _pack("<ii3Q", pid, pid, start, size, 0)
         self.record(1, body + text + b"\0" * (-len(text) % 8) + self.trailer(pid, time))
 
     def comm(self, pid: int, name: str, tid: int | None = None, misc: int = 0) -> None:
         text = name.encode() + b"\0"
-        body = struct.pack("<II", pid, pid if tid is None else tid) + text
+        body = _pack("<II", pid, pid if tid is None else tid) + text
         self.record(3, body + b"\0" * (-len(text) % 8) + self.trailer(pid, 0), misc)
 
     def fork(self, parent: int, child: int, time: int = 0) -> None:
-        body = struct.pack("<4IQ", child, parent, child, parent, time)
+        body = _pack("<4IQ", child, parent, child, parent, time)
         self.record(7, body + self.trailer(child, time))
 
     def exit(self, pid: int, time: int = 0) -> None:
-        body = struct.pack("<4IQ", pid, 1, pid, 1, time)
+        body = _pack("<4IQ", pid, 1, pid, 1, time)
         self.record(4, body + self.trailer(pid, time))
 
     def lost(self, count: int) -> None:
-        self.record(2, struct.pack("<2Q", self.events[0].ids[0], count) + self.trailer(0, 0))
+        self.record(2, _pack("<2Q", self.events[0].ids[0], count) + self.trailer(0, 0))
 
     def lost_samples(self, count: int, misc: int = 0, id_: int | None = None) -> None:
-        body = struct.pack("<Q", count) + self.trailer(0, 0)[:-8]
-        body += struct.pack("<Q", self.events[0].ids[0] if id_ is None else id_)
+        body = _pack("<Q", count) + self.trailer(0, 0)[:-8]
+        body += _pack("<Q", self.events[0].ids[0] if id_ is None else id_)
         self.record(13, body, misc)
 
     def finished_round(self) -> None:
         self.record(68, b"")
 
     def tracing_data(self) -> bytes:
-        out = b"\x17\x08\x44tracing0.6\0" + struct.pack("<BBI", 0, 8, 4096)
-        out += b"header_page\0" + struct.pack("<Q", len(HEADER_PAGE)) + HEADER_PAGE
-        out += b"header_event\0" + struct.pack("<Q", 6) + b"\tevent"
+        out = b"\x17\x08\x44tracing0.6\0" + _pack("<BBI", _order.name == "big", 8, 4096)
+        out += b"header_page\0" + _pack("<Q", len(HEADER_PAGE)) + HEADER_PAGE
+        out += b"header_event\0" + _pack("<Q", 6) + b"\tevent"
         ftrace = format_text("function", 1, FIELDS[2:3]).encode()
-        out += struct.pack("<IQ", 1, len(ftrace)) + ftrace
+        out += _pack("<IQ", 1, len(ftrace)) + ftrace
         systems: dict[str, list[str]] = {}
         for event in self.events:
             if event.type == 2:
                 text = format_text(event.name, event.config, event.fields)
                 systems.setdefault(event.system, []).append(text)
-        out += struct.pack("<I", len(systems))
+        out += _pack("<I", len(systems))
         for system, texts in systems.items():
-            out += system.encode() + b"\0" + struct.pack("<I", len(texts))
+            out += system.encode() + b"\0" + _pack("<I", len(texts))
             for text in texts:
-                out += struct.pack("<Q", len(text)) + text.encode()
-        return out + struct.pack("<IIQ", 0, 0, 0)
+                out += _pack("<Q", len(text)) + text.encode()
+        return out + _pack("<IIQ", 0, 0, 0)
 
     def attrs(self, ids_at: int, attr_size: int = 128) -> tuple[bytes, bytes]:
         """The attribute section, and the ids that lie at ids_at."""
@@ -382,34 +414,48 @@ class Writer:
         for event in self.events:
             attr = bytearray(attr_size)
             flags = event.flags | (USE_CLOCKID if event.clockid else 0)
-            struct.pack_into(
+            if _order.name == "big":  # bit fields begin at the other end
+                flags = int(f"{flags & (1 << 64) - 1:064b}"[::-1], 2)
+            _pack_into(
                 "<2I5Q",
                 attr,
                 0,
                 *(event.type, attr_size, event.config, 1),
                 *(event.sample_type, event.read_format, flags),
             )
-            struct.pack_into("<i", attr, 92, event.clockid)
-            attrs += bytes(attr) + struct.pack("<2Q", ids_at + len(ids), 8 * len(event.ids))
-            ids += struct.pack(f"<{len(event.ids)}Q", *event.ids)
+            _pack_into("<i", attr, 92, event.clockid)
+            attrs += bytes(attr) + _pack("<2Q", ids_at + len(ids), 8 * len(event.ids))
+            ids += _pack(f"<{len(event.ids)}Q", *event.ids)
         return attrs, ids
+
+    def descriptions(self) -> bytes:
+        """The feature EVENT_DESC: attribute, number of ids, name and ids of each event."""
+        attrs, _ = self.attrs(0)
+        out = _pack("<II", len(self.events), 128)
+        for n, event in enumerate(self.events):
+            out += attrs[n * 144 : n * 144 + 128] + _pack("<I", len(event.ids))
+            out += _string(self.names.get(event.name, event.name))
+            out += _pack(f"<{len(event.ids)}Q", *event.ids)
+        return out
 
     def piped(self) -> bytes:
         """What `perf record -o -` writes: attributes, features and formats are records, too."""
-        out = b"PERFILE2" + struct.pack("<Q", 16)
+        out = _magic() + _pack("<Q", 16)
         attrs, ids = self.attrs(0)
         feature = {FEATURES[name]: _string(text) for name, text in self.features.items()}
         words = b"".join(_string(word) for word in self.cmdline)
-        feature[11] = struct.pack("<I", len(self.cmdline)) + words
+        feature[11] = _pack("<I", len(self.cmdline)) + words
+        if self.names:
+            feature[12] = self.descriptions()
         for n, event in enumerate(self.events):
             body = attrs[n * 144 : n * 144 + 128] + ids[: 8 * len(event.ids)]
             ids = ids[8 * len(event.ids) :]
-            out += struct.pack("<IHH", 64, 0, 8 + len(body)) + body
+            out += _pack("<IHH", 64, 0, 8 + len(body)) + body
         for bit, body in feature.items():
-            out += struct.pack("<IHHQ", 80, 0, 16 + len(body), bit) + body
+            out += _pack("<IHHQ", 80, 0, 16 + len(body), bit) + body
         formats = self.tracing_data()
         formats += b"\0" * (-len(formats) % 8)
-        out += struct.pack("<IHHII", 66, 0, 16, len(formats), 0) + formats
+        out += _pack("<IHHII", 66, 0, 16, len(formats), 0) + formats
         return out + b"".join(self.records)
 
     def content(self, *, finished: bool = True) -> bytes:
@@ -423,15 +469,18 @@ class Writer:
         for name, text in self.features.items():
             contents[FEATURES[name]] = _string(text)
         words = b"".join(_string(word) for word in self.cmdline)
-        contents[11] = struct.pack("<I", len(self.cmdline)) + words
-        flags = sum(1 << bit for bit in contents).to_bytes(32, "little")
+        contents[11] = _pack("<I", len(self.cmdline)) + words
+        if self.names:
+            contents[12] = self.descriptions()
+        flags = sum(1 << bit for bit in contents)
+        flags = _pack("<4Q", *(flags >> 64 * i & (1 << 64) - 1 for i in range(4)))
         table_at = data_at + len(data)
         at = table_at + 16 * len(contents)
         table = b""
         for bit in sorted(contents):
-            table += struct.pack("<2Q", at, len(contents[bit]))
+            table += _pack("<2Q", at, len(contents[bit]))
             at += len(contents[bit])
-        header = b"PERFILE2" + struct.pack(
+        header = _magic() + _pack(
             "<8Q",
             *(104, attr_entry, 104, len(attrs)),
             *(data_at, len(data) if finished else 0, 0, 0),
@@ -443,4 +492,4 @@ class Writer:
 def _string(text: str) -> bytes:
     data = text.encode() + b"\0"
     data += b"\0" * (-len(data) % 64)
-    return struct.pack("<I", len(data)) + data
+    return _pack("<I", len(data)) + data

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from fake_kernel import FakeKernel, make
+from perfdata.writer import Writer, darc_events, dummy_event
 
 from perf_damon import signals
 from perf_damon.commands.monitoring import Request
@@ -49,9 +50,14 @@ else
 	wait $!
 fi
 code=$?
-echo data >"$out"
+cp "$0.data" "$out"
 [ $code -lt 128 ] || kill -TERM $$
 """
+DATA, EMPTY = Writer(), Writer()
+DATA.regions(time=10**9, regions=[(0x1000, 0x2000, 3, 7)])
+EMPTY.comm(77, "app")
+DARC = Writer(events=[*darc_events().values(), dummy_event()])
+DARC.comm(77, "app")
 ATTRIBUTES = Attributes(5000, 100000, 1000000, 10, 1000)
 
 
@@ -71,6 +77,7 @@ def perf(tmp_path: Path) -> str:
     program = tmp_path / "perf"
     program.write_text(PERF)
     program.chmod(0o755)
+    (tmp_path / "perf.data").write_bytes(DATA.content())
     return str(program)
 
 
@@ -128,7 +135,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def test_the_time_limit(machine: System, perf: str, tmp_path: Path, target: int) -> None:
     record = session(machine, perf, tmp_path, pids=(target,), timeout_s=0.3)
     assert in_child(record.run) == 0
-    assert (tmp_path / "out.data").read_text() == "data\n"
+    assert (tmp_path / "out.data").read_bytes() == DATA.content()
     assert untouched(machine)
 
 
@@ -202,7 +209,7 @@ def test_perf_that_ends_when_all_threads_have(
     """perf may notice the end of target and kdamond before we do."""
     monkeypatch.setenv("FAKE_PERF_ENDS_BY_ITSELF", "1")
     assert in_child(session(machine, perf, tmp_path, pids=(target,)).run) == 0
-    assert (tmp_path / "out.data").read_text() == "data\n"
+    assert (tmp_path / "out.data").read_bytes() == DATA.content()
     assert untouched(machine)
 
 
@@ -283,6 +290,7 @@ def test_darc_alone_changes_nothing(
 ) -> None:
     make(tmp_path / "darc", {"enabled": "N"})
     machine = replace(machine, darc=Sysfs(tmp_path / "darc"))
+    (tmp_path / "perf.data").write_bytes(DARC.content())
     record = session(machine, perf, tmp_path, darc=True, monitor=False, timeout_s=0.1)
     assert in_child(record.run) == 0
     words = Path(f"{perf}.lines").read_text().splitlines()
@@ -306,7 +314,37 @@ def test_a_signal_while_it_records(
         return session(machine, perf, tmp_path, pids=(target,)).run()
 
     assert in_child(work) == 128 + number
-    assert (tmp_path / "out.data").read_text() == "data\n", "perf has finished the file"
+    assert (tmp_path / "out.data").read_bytes() == DATA.content(), "perf has finished the file"
+    assert untouched(machine)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize("command", [(), ("true",), ("sh", "-c", "exit 7")])
+def test_a_recording_that_captured_nothing(
+    machine: System, perf: str, tmp_path: Path, target: int, quiet: bool, command: tuple[str, ...]
+) -> None:
+    """It says so, and ends with an error, or with the command's own."""
+    (tmp_path / "perf.data").write_bytes(EMPTY.content())
+    how = {"command": command} if command else {"pids": (target,), "timeout_s": 0.1}
+
+    def work() -> int:
+        code = session(machine, perf, tmp_path, quiet=quiet, **how).run()
+        (tmp_path / "said").write_text(sys.stderr.getvalue())
+        return code
+
+    assert in_child(work) == (7 if len(command) > 1 else 255)
+    said = (tmp_path / "said").read_text()
+    assert "Error: nothing was captured: " in said
+    assert "aggregation interval of 100 ms" in said
+    assert "next: " not in said
+    assert untouched(machine)
+
+
+def test_a_recording_that_cannot_be_read_back(
+    machine: System, perf: str, tmp_path: Path, target: int
+) -> None:
+    (tmp_path / "perf.data").write_bytes(b"nonsense")
+    assert in_child(session(machine, perf, tmp_path, pids=(target,), timeout_s=0.1).run) == 255
     assert untouched(machine)
 
 
