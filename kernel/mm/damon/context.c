@@ -12,6 +12,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "math.h"
 #include "schemes.h"
 #include "targets.h"
 
@@ -99,11 +100,13 @@ static void rescale_regions(struct damon_ctx *ctx, const struct damon_attrs *att
 
 	damon_for_each_target(t, ctx) {
 		damon_for_each_region(r, t) {
-			r->nr_accesses = div64_u64(r->nr_accesses * new_max, old_max);
-			r->last_nr_accesses = div64_u64(r->last_nr_accesses * new_max,
-							old_max);
+			r->nr_accesses = min_t(u64, new_max,
+					       damos_muldiv(r->nr_accesses, new_max, old_max));
+			r->last_nr_accesses = min_t(u64, new_max,
+						    damos_muldiv(r->last_nr_accesses, new_max,
+								 old_max));
 			r->age = min_t(u64, UINT_MAX,
-				       mul_u64_u64_div_u64(r->age, old_aggr, new_aggr));
+				       damos_muldiv(r->age, old_aggr, new_aggr));
 		}
 		cond_resched();
 	}

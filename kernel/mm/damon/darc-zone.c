@@ -87,16 +87,16 @@ static void enter(struct darc_zone *z, enum darc_state is, struct change *change
 	change->reclaimed = z->sum.reclaimed - z->at_start;
 }
 
-static unsigned long min_age_us(const struct darc_zone *z)
+static u64 min_age_us(const struct darc_zone *z)
 {
-	return READ_ONCE(z->params.min_age_us) << READ_ONCE(z->care);
+	return (u64)READ_ONCE(z->params.min_age_us) << READ_ONCE(z->care);
 }
 
 /* By how much the free memory falls, at the present rate, until something is known. */
 static unsigned long falls_ahead(const struct darc_zone *z)
 {
 	return min_t(u64, ULONG_MAX,
-		     damos_muldiv(z->falling, (u64)min_age_us(z) * AHEAD_AGES, USEC_PER_SEC));
+		     damos_muldiv(z->falling, min_age_us(z) * AHEAD_AGES, USEC_PER_SEC));
 }
 
 /* Called with z->lock held. */
@@ -283,7 +283,7 @@ static struct darc_look *find_look(const struct darc_zone *z, unsigned long addr
 static bool is_due(const struct darc_zone *z, unsigned long addr, bool reclaim)
 {
 	const struct darc_look *look = find_look(z, addr);
-	u32 age = msecs_to_jiffies(min_age_us(z) / USEC_PER_MSEC);
+	u32 age = msecs_to_jiffies(div_u64(min_age_us(z), USEC_PER_MSEC));
 
 	return !look || darc_is_due(look, jiffies, age, reclaim);
 }
@@ -445,7 +445,8 @@ static int set_params(struct darc_zone *z, const struct darc_params *params)
 	struct damon_attrs attrs;
 	int err;
 
-	darc_set_attrs(&attrs, params->min_age_us, zone_managed_pages(z->zone) << PAGE_SHIFT);
+	darc_set_attrs(&attrs, params->min_age_us,
+		       size_mul(zone_managed_pages(z->zone), PAGE_SIZE));
 	err = damon_set_attrs(z->ctx, &attrs);
 	if (err)
 		return err;

@@ -143,7 +143,7 @@ static void look(struct damos_quota_goal *goal)
 	case DAMOS_QUOTA_SOME_MEM_PSI_US:
 		total = psi_total_us();
 		goal->current_value = goal->last_psi_total ?
-				      total - goal->last_psi_total : 0;
+				      min_t(u64, total - goal->last_psi_total, ULONG_MAX) : 0;
 		goal->last_psi_total = total;
 		break;
 	case DAMOS_QUOTA_NODE_MEM_USED_BP:

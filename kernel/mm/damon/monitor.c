@@ -11,6 +11,7 @@
 #include <linux/jiffies.h>
 #include <linux/slab.h>
 
+#include "math.h"
 #include "monitor.h"
 #include "regions.h"
 #include "schemes.h"
@@ -69,7 +70,8 @@ static struct damon_rules ctx_rules(struct damon_ctx *ctx)
 	struct damon_target *t;
 
 	damon_for_each_target(t, ctx)
-		rules.max_sz += target_size(t) / ctx->attrs.min_nr_regions;
+		rules.max_sz = size_add(rules.max_sz,
+					target_size(t) / ctx->attrs.min_nr_regions);
 	rules.max_sz = max(rules.max_sz, 1UL << rules.shift);
 	return rules;
 }
@@ -165,8 +167,8 @@ static void aggregate(struct damon_ctx *ctx)
 	struct holdings all = count_holdings(ctx);
 	struct damon_rules rules = ctx_rules(ctx);
 	unsigned int id = 0;
+	struct damon_mean rate = {};
 	struct damon_target *t;
-	u64 accesses = 0, sz = 0;
 
 	damon_for_each_target(t, ctx) {
 		unsigned int i, nr;
@@ -175,17 +177,13 @@ static void aggregate(struct damon_ctx *ctx)
 		rules.max_nr_regions = share_of_bound(ctx, t, &all);
 		nr = make_regions(ctx, t, &rules);
 		damon_report_regions(id++, ctx->scratch, nr);
-		for (i = 0; i < nr; i++) {
-			u64 units = damon_sz_region(&ctx->scratch[i]) >> rules.shift;
-
-			sz += units;
-			accesses += units * ctx->scratch[i].nr_accesses;
-		}
+		for (i = 0; i < nr; i++)
+			damon_mean_add(&rate, damon_sz_region(&ctx->scratch[i]) >> rules.shift,
+				       ctx->scratch[i].nr_accesses);
 		if (nr)
 			put_regions(ctx, t, nr, &rules);
 	}
-	ctx->tuned_bp += mul_u64_u64_div_u64(accesses, 10000,
-					     max(sz, 1ULL) * rules.max_nr_accesses);
+	ctx->tuned_bp += damon_mean_bp(&rate, rules.max_nr_accesses);
 	ctx->tuned_aggrs++;
 }
 
@@ -213,7 +211,8 @@ static void tune_intervals(struct damon_ctx *ctx)
 		sample = mul_u64_u64_div_u64(sample, goal->access_bp, seen);
 	sample = clamp(sample, goal->min_sample_us, goal->max_sample_us);
 	attrs.sample_interval = sample;
-	attrs.aggr_interval = min(sample * samples, (u64)(KTIME_MAX / NSEC_PER_USEC));
+	/* Which is at most twice what it was. */
+	attrs.aggr_interval = min(sample * samples, DAMON_MOST_US);
 	damon_set_attrs(ctx, &attrs);
 	trace_damon_monitor_intervals_tune(sample);
 }
@@ -396,16 +395,16 @@ static void begin_interval(struct damon_ctx *ctx)
 	if (nr < probes)
 		spare = probes - nr;
 	damon_for_each_target(t, ctx)
-		total += target_size(t) >> rules.shift;
+		total = size_add(total, target_size(t) >> rules.shift);
 	spare = min_t(unsigned long, spare,
-		      damon_bytes(ctx, total << rules.shift) / DAMON_PROBE_SZ);
+		      damon_bytes(ctx, size_mul(total, 1UL << rules.shift)) / DAMON_PROBE_SZ);
 	damon_for_each_target(t, ctx) {
 		unsigned long sz = target_size(t) >> rules.shift;
 		unsigned int i, nr_probes;
 
 		cond_resched();
 		damon_begin_regions(t->regions, t->nr_regions,
-				    div64_u64((u64)sz * spare, max(total, 1UL)),
+				    damos_muldiv(sz, spare, max(total, 1UL)),
 				    &rules, &ctx->random);
 		nr_probes = damon_nr_probes(t->regions, t->nr_regions);
 		/* Without memory for all of them, the last regions have none. */
@@ -444,7 +443,7 @@ static void begin_monitoring(struct damon_ctx *ctx)
  */
 u64 damon_sample_ns(const struct damon_ctx *ctx)
 {
-	return max(ctx->attrs.sample_interval, 1UL) * NSEC_PER_USEC;
+	return damon_us_to_ns(max(ctx->attrs.sample_interval, 1UL));
 }
 
 /* The end of a sampling interval. */
@@ -500,10 +499,16 @@ static void rest(struct damon_ctx *ctx)
 	spin_unlock(&ctx->kdamond_lock);
 }
 
+static ktime_t after_ns(ktime_t time, u64 ns)
+{
+	/* Not into the past, as long as an interval may be. */
+	return ktime_add_safe(time, ns_to_ktime(ns));
+}
+
 /* Go on from now, whatever has been missed. */
 static void set_pace(struct damon_ctx *ctx, ktime_t now, u64 ns)
 {
-	ctx->pace = ktime_add_ns(now, ns);
+	ctx->pace = after_ns(now, ns);
 	ctx->next_sample = ctx->pace;
 }
 
@@ -516,10 +521,10 @@ static void keep_pace(struct damon_ctx *ctx)
 	u64 interval = damon_sample_ns(ctx);
 	ktime_t now = damon_clock(), soonest;
 
-	soonest = ktime_add_ns(ctx->last_sample, interval / 2);
-	ctx->pace = ktime_add_ns(ctx->pace, interval);
+	soonest = after_ns(ctx->last_sample, interval / 2);
+	ctx->pace = after_ns(ctx->pace, interval);
 	if (ktime_before(ctx->pace, now))
-		ctx->pace = ktime_add_ns(now, interval);
+		ctx->pace = after_ns(now, interval);
 	ctx->next_sample = ktime_before(ctx->pace, soonest) ? soonest : ctx->pace;
 }
 

@@ -5,6 +5,7 @@
 
 #include <linux/damon.h>
 #include <linux/mm.h>
+#include <linux/overflow.h>
 
 static inline void damon_set_states(const struct damon_probes *probes,
 				    enum damon_probe_state state)
@@ -13,6 +14,16 @@ static inline void damon_set_states(const struct damon_probes *probes,
 
 	for (i = 0; i < probes->nr; i++)
 		probes->probe[i].state = state;
+}
+
+/* The last byte there can be where the address would be beyond: no memory is there. */
+static inline phys_addr_t damon_pa_of(const struct damon_ctx *ctx, unsigned long addr)
+{
+	phys_addr_t pa;
+
+	if (check_mul_overflow((phys_addr_t)addr, (phys_addr_t)ctx->addr_unit, &pa))
+		return PHYS_ADDR_MAX;
+	return pa;
 }
 
 unsigned long damon_vma_table_end(struct vm_area_struct *vma, unsigned long addr);

@@ -107,6 +107,17 @@ static unsigned long walk(struct damos *s, unsigned long start, unsigned long en
 	return done + damon_batch_flush(&batch);
 }
 
+/* Users give any addresses: do not look for memory where there cannot be any. */
+static unsigned long end_of_memory(void)
+{
+	unsigned long end = 0;
+	int nid;
+
+	for_each_online_node(nid)
+		end = max(end, node_end_pfn(nid));
+	return end;
+}
+
 /**
  * damon_pa_apply_scheme() - do a scheme's action with physical memory
  * @ctx:	the context
@@ -121,8 +132,8 @@ unsigned long damon_pa_apply_scheme(struct damon_ctx *ctx, struct damon_target *
 				    const struct damon_addr_range *range,
 				    struct damos *s, unsigned long *sz_passed)
 {
-	unsigned long start = PHYS_PFN((phys_addr_t)range->start * ctx->addr_unit);
-	unsigned long end = PHYS_PFN((phys_addr_t)range->end * ctx->addr_unit);
+	unsigned long start = PHYS_PFN(damon_pa_of(ctx, range->start));
+	unsigned long end = min(PHYS_PFN(damon_pa_of(ctx, range->end)), end_of_memory());
 	unsigned long done;
 
 	lru_add_drain();

@@ -11,7 +11,7 @@
 
 static struct folio *get_folio(const struct damon_ctx *ctx, unsigned long addr)
 {
-	return damon_get_folio(PHYS_PFN((phys_addr_t)addr * ctx->addr_unit));
+	return damon_get_folio(PHYS_PFN(damon_pa_of(ctx, addr)));
 }
 
 static void look(const struct damon_ctx *ctx, struct damon_probe *probe)

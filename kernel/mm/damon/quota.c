@@ -94,9 +94,7 @@ static unsigned long bound_of(const struct damos_quota *quota)
 
 static u64 apply_interval_ns(const struct damon_ctx *ctx, const struct damos *s)
 {
-	u64 us = s->apply_interval_us ?: ctx->attrs.aggr_interval;
-
-	return min(us, KTIME_MAX / NSEC_PER_USEC) * NSEC_PER_USEC;
+	return damon_us_to_ns(s->apply_interval_us ?: ctx->attrs.aggr_interval);
 }
 
 /*
@@ -107,14 +105,16 @@ static u64 apply_interval_ns(const struct damon_ctx *ctx, const struct damos *s)
 static void start_window(const struct damon_ctx *ctx, struct damos *s, u64 now)
 {
 	struct damos_quota *quota = &s->quota;
-	u64 length = ms_to_ns(quota->reset_interval);
+	u64 length = ms_to_ns(quota->reset_interval), into;
 
-	if (!length)
+	if (!length) {
 		quota->window_start = now;
-	else if (!quota->started)
+	} else if (!quota->started) {
 		quota->window_start = now - min(length, apply_interval_ns(ctx, s)) / 2;
-	else
-		quota->window_start = now - (now - quota->window_start) % length;
+	} else {
+		div64_u64_rem(now - quota->window_start, length, &into);
+		quota->window_start = now - into;
+	}
 	if (!list_empty(&quota->goals))
 		damos_tune_esz(quota);
 	quota->started = true;
@@ -270,7 +270,7 @@ unsigned long damos_quota_slice(const struct damos_quota *quota, unsigned int sc
 	if (!quota->ms || !sz)
 		return sz;
 	/* Not much longer than all before in this window, whose speed is known. */
-	ns = min(time_left(quota) / LEFT_SHARE,
+	ns = min(div_u64(time_left(quota), LEFT_SHARE),
 		 quota->charged_ns + ms_to_ns(quota->ms) / LEAST_SHARE);
 	return min(sz, max(round_down(sz_of_time(quota, ns), PAGE_SIZE), PAGE_SIZE));
 }
@@ -292,8 +292,8 @@ void damos_quota_charge(struct damos_quota *quota, unsigned int score,
 		return;
 	quota->charged_sz = size_add(quota->charged_sz, sz);
 	quota->charged_ns += ns;
-	quota->tried_sz += tried;
-	quota->total_charged_sz += tried;
+	quota->tried_sz = damon_add_u64(quota->tried_sz, tried);
+	quota->total_charged_sz = damon_add_u64(quota->total_charged_sz, tried);
 	quota->total_charged_ns += ns;
 	if (score == quota->min_score && quota->min_score_sz != ULONG_MAX)
 		quota->min_score_sz -= min(quota->min_score_sz, sz);
@@ -320,7 +320,7 @@ bool damos_quota_note_end(struct damos_quota *quota, bool skipped)
 static unsigned int log_score(unsigned long x, unsigned int most_log)
 {
 	u32 value = min_t(unsigned long, x, U32_MAX - 1) + 1;
-	u64 share = (u64)intlog2(value) * DAMOS_MAX_SCORE / most_log >> 24;
+	u64 share = div_u64((u64)intlog2(value) * DAMOS_MAX_SCORE, most_log) >> 24;
 
 	return min_t(u64, share, DAMOS_MAX_SCORE);
 }
@@ -365,7 +365,7 @@ unsigned int damos_score(const struct damon_ctx *ctx, const struct damon_region 
 		return 0;
 	sz = damon_bytes(ctx, damon_sz_region(r)) >> PAGE_SHIFT;
 	sz = log_score(max(sz, 1UL) - 1, MOST_PAGES_LOG);
-	rate = min(r->nr_accesses, most) * DAMOS_MAX_SCORE / most;
+	rate = div64_u64(min(r->nr_accesses, most) * DAMOS_MAX_SCORE, most);
 	age = log_score(r->age, MOST_AGE_LOG);
 	age = (r->nr_accesses ? DAMOS_MAX_SCORE + age : DAMOS_MAX_SCORE - age) / 2;
 	if (wants_cold(s->action)) {

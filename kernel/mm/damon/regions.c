@@ -15,6 +15,7 @@
 #include <linux/string.h>
 
 #include "evidence.h"
+#include "math.h"
 #include "regions.h"
 
 /* Less does not tell two neighbouring regions apart. */
@@ -86,6 +87,11 @@ static void absorb(struct damon_region *to, const struct damon_region *r,
 	to->apart = max(to->apart, r->apart);
 	to->hits += r->hits;
 	to->tries += r->tries;
+	/* Of more samples than can be counted, the rate stays. */
+	if (to->tries > INT_MAX) {
+		to->hits /= 2;
+		to->tries /= 2;
+	}
 	to->ar.end = r->ar.end;
 }
 
@@ -307,7 +313,7 @@ void damon_begin_regions(struct damon_region *regions, unsigned int nr,
 	for (i = 0; i < nr; i++) {
 		struct damon_region *r = &regions[i];
 		unsigned long units = damon_sz_region(r) >> rules->shift;
-		unsigned int more = div64_u64((u64)units * spare, max(total, 1UL));
+		unsigned int more = damos_muldiv(units, spare, max(total, 1UL));
 
 		r->nr_slots = clamp(units, 1UL, (unsigned long)DAMON_NR_SLOTS);
 		r->nr_probes = 1;

@@ -4,22 +4,11 @@
 #define _MM_DAMON_SCHEMES_H
 
 #include <linux/damon.h>
-#include <linux/math64.h>
 #include <linux/nodemask.h>
-#include <linux/overflow.h>
+
+#include "math.h"
 
 struct folio;
-
-/* x * num / den; the most there can be where that is more.  @den is not 0. */
-static inline u64 damos_muldiv(u64 x, u64 num, u64 den)
-{
-	u64 rest, whole = div64_u64_rem(x, den, &rest);
-
-	if (check_mul_overflow(whole, num, &whole) ||
-	    check_add_overflow(whole, mul_u64_u64_div_u64(rest, num, den), &whole))
-		return U64_MAX;
-	return whole;
-}
 
 /* core.c, for apply.c */
 bool damon_serve_callers(struct damon_ctx *ctx);

@@ -266,7 +266,8 @@ static void damon_sysfs_note_tried(void *data, struct damon_ctx *ctx,
 
 	if (i >= walk->nr_schemes)
 		return;
-	walk->schemes[i].total_bytes += damon_sz_region(r) * ctx->addr_unit;
+	walk->schemes[i].total_bytes = size_add(walk->schemes[i].total_bytes,
+						damon_bytes(ctx, damon_sz_region(r)));
 	if (walk->err || walk->nr >= walk->max_nr)
 		return;
 	if (walk->nr == walk->room)
