@@ -23,7 +23,7 @@ MAX_AREAS = 12
 """Rows of the table of hottest memory."""
 _NARROW = 40
 """Columns that names of facts take a line of their own below."""
-_LEAST_NAME = 8
+_LEAST_NAME = 9
 """Columns that a mapping's name has at least."""
 MIN_SHARE = 0.001
 """Areas with a smaller share of the accesses are only counted."""
@@ -223,7 +223,9 @@ def area_lines(findings: Findings, canvas: Canvas, aggr_us: float) -> Iterator[s
     if not physical:
         # Their room is what the others leave.
         used = sum(max(map(text_width, (name, *cells))) + 2 for name, cells in columns.items())
-        room = max(_LEAST_NAME, canvas.width - used)
+        room = canvas.width - used
+        # Without it the table becomes paragraphs, in which there is.
+        room = room if room >= _LEAST_NAME else canvas.width
         columns["Mapping"] = [area_name(areas, findings.atlas, i, room) for i in shown]
     yield from fitted(columns, (), ("Address", "Mapping"), canvas)
     rest = len(areas) - len(shown)

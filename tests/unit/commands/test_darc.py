@@ -77,6 +77,13 @@ def test_status_is_the_command_without_a_word(
     assert tree.written == []
 
 
+def test_status_fits_a_narrow_terminal(machine: System, tree: FakeDarc) -> None:
+    for width in (*range(20, 60), 80, 200):
+        for unicode in (True, False):
+            lines = darc_lines(control.load(machine), Canvas(width=width, unicode=unicode))
+            assert max(map(len, lines)) <= width
+
+
 def test_json_is_exact(machine: System, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(machine, "status", "--json") == 0
     found = json.loads(capsys.readouterr().out)

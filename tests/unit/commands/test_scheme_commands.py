@@ -21,7 +21,7 @@ from perf_damon.control.system import System
 from perf_damon.errors import Error, UsageError
 from perf_damon.options import Parser
 from perf_damon.render.schemes import Installed, render
-from perf_damon.render.text import Canvas
+from perf_damon.render.text import Canvas, text_width
 from perf_damon.schemes.text import DEFAULT_ATTRIBUTES, format_scheme, parse_file, parse_scheme
 
 PRCL = "action=pageout size=4K-max accesses=0% age=5s-max quota=100M/1s"
@@ -285,6 +285,22 @@ def test_the_widest_table_fits() -> None:
     block = Installed("kdamond 0", (), [scheme], DEFAULT_ATTRIBUTES)
     *_, row = render([block], Canvas(width=80))
     assert len(row) <= 80 and "99,999" in row and "1023.0 MiB/1s" in row
+
+
+def test_schemes_fit_a_narrow_terminal() -> None:
+    scheme = parse_scheme(
+        "action=migrate_cold size=4K-max accesses=0% age=5s-max nid=0 quota=1G/1s weights=0/3/7 "
+        "watermarks=free_mem_rate:50%:40%:20%@5s filter=anon filter=memcg:/a/long/path/to/a/cgroup"
+    )
+    scheme.stats = Stats(nr_tried=99_999, sz_tried=1023 << 30, nr_applied=999_400_000)
+    notes = ("started by something else: as its files say, maybe old",)
+    block = Installed(
+        "kdamond 0: 漢字漢字漢字", notes, [scheme], DEFAULT_ATTRIBUTES, free_permil=990
+    )
+    for width in (*range(20, 82), 120):
+        lines = render([block], Canvas(width=width))
+        assert max(map(text_width, lines)) <= width
+        assert "99,999" in "".join(lines) and "rests:" in "".join(lines)
 
 
 @pytest.mark.parametrize("as_json", [False, True])
