@@ -7,8 +7,10 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 import recordings
@@ -18,8 +20,7 @@ import perf_damon
 from perf_damon.analysis.select import Selected
 from perf_damon.analysis.view import view
 from perf_damon.commands.report_views import Options, Report
-from perf_damon.parameters import Attributes
-from perf_damon.perfdata.assemble import infer_aggr_us, infer_sample_us
+from perf_damon.parameters import Attributes, Kdamond, Parameters
 from perf_damon.render.text import Canvas
 
 ROOT = Path(__file__).parents[2]
@@ -45,25 +46,36 @@ def without_plugin() -> str:
 pytestmark = pytest.mark.skipif(bool(without_plugin()), reason=without_plugin() or "-")
 
 
-def perf(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+def perf(
+    *words: object, cwd: Path | None = None, stdin: TextIO | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PERF"))}
     return subprocess.run(
         ["perf", *map(str, words)],
         capture_output=True,
         text=True,
         env={**clean, "COLUMNS": "80", "LINES": "24", "LANG": "C.UTF-8", **environment},
+        cwd=cwd,
+        stdin=stdin,
         timeout=60,
     )
 
 
-def written(path: Path, *, snapshots: int = 9, **event: object) -> Path:
+def written(
+    path: Path,
+    *,
+    snapshots: int = 9,
+    cmdline: Sequence[str] = ("perf", "record"),
+    piped: bool = False,
+    **event: object,
+) -> Path:
     """A recording of two kdamonds, as perf would write it."""
-    writer = Writer(events=[damon_event(**event), dummy_event()])
+    writer = Writer(events=[damon_event(**event), dummy_event()], cmdline=cmdline)
     for i in range(snapshots):
         for tid in (500, 501):
             rows = [(0x10000, 0x20000, i % 3, i), (0x20000, 0x40000, 20 if tid == 500 else 0, i)]
             writer.regions(time=10**9 + i * 10**8 + tid * 1000, regions=rows, tid=tid)
-    path.write_bytes(writer.content())
+    path.write_bytes(writer.piped() if piped else writer.content())
     return path
 
 
@@ -77,16 +89,63 @@ def test_draws_what_the_report_draws():
     assert (said(done), done.returncode) == ("", 0)
     recording = perf_damon.open(RECORDING)
     (target,) = recording.targets
-    # Handlers are told of events only: no parameters, no mappings.
-    aggr_us = infer_aggr_us(target.snapshot_time)
-    attributes = Attributes(infer_sample_us(aggr_us, target.regions.nr_accesses), aggr_us)
-    bare = replace(target, attributes=attributes, pid=None, comm=None, operations=None)
+    # Handlers are told of events only: no mappings.
     report = Report(
-        replace(recording, targets=(bare,), mappings=recordings.mappings()),
-        [Selected(1, view(bare, recording.start_time))],
+        replace(recording, mappings=recordings.mappings()),
+        [Selected(1, view(target, recording.start_time))],
         Options(view="heatmap", height=10),
     )
     assert done.stdout == "".join(report.text(Canvas()))
+
+
+TOLD = Parameters(
+    (
+        Kdamond(500, "vaddr", Attributes(5_000, 100_000, 1_000_000, 10, 1000), (71,)),
+        Kdamond(501, "paddr", Attributes(1_000, 100_000, 1_000_000, 10, 1000)),
+    ),
+    comms={71: "it's \\'a\x1b[2J 漢"},
+)
+
+
+@pytest.mark.parametrize("form", ["file", "pipe"])
+def test_knows_the_parameters_in_the_header(tmp_path, form):
+    """They tell whom and how: 20 of 100 samples are 20%, whatever the events say alone."""
+    words = ("perf", "record", "--", "sh", *TOLD.to_words())
+    file = written(tmp_path / "with space", cmdline=words, piped=form == "pipe")
+    plain = written(tmp_path / "plain", piped=form == "pipe")
+    for option in (["-i", file], [f"-i{file}"], [f"--input={file}"], ["--input", file, "-f"]):
+        done = perf("script", "-s", SCRIPT, *option, "--", "--width", "80")
+        assert (said(done), done.returncode) == ("", 0)
+        assert done.stdout.startswith("Target 1 of 2: it's \\'a?[2J 漢, pid 71 (kdamond 500:0)\n")
+        assert "Target 2 of 2: physical memory (kdamond 501:0)" in done.stdout
+    (tmp_path / "perf.data").symlink_to(file)
+    assert perf("script", "-s", SCRIPT, cwd=tmp_path).stdout == done.stdout
+    assert "process not known" in perf("script", "-s", SCRIPT, "-i", plain).stdout
+
+
+def test_what_comes_through_a_pipe_has_no_header_to_read(tmp_path):
+    words = ("perf", "record", "--", "sh", *TOLD.to_words())
+    file = written(tmp_path / "perf.data", cmdline=words, piped=True)
+    with file.open() as stream:
+        done = perf("script", "-s", SCRIPT, "-i", "-", stdin=stream)
+    assert (said(done), done.returncode) == ("", 0)
+    assert "process not known" in done.stdout
+
+
+def test_help_is_perfs(tmp_path):
+    for words in (["-h"], ["--help"]):
+        done = perf("script", "-s", SCRIPT, "-i", written(tmp_path / "perf.data"), "--", *words)
+        assert (done.returncode, done.stdout) == (129, "")
+        assert "--width" in done.stderr and "--color" in done.stderr
+
+
+@pytest.mark.parametrize("columns", ["20", "64", "1", "10000"])
+def test_draws_in_the_width_that_there_is(tmp_path, columns):
+    file = written(tmp_path / "perf.data")
+    done = perf("script", "-s", SCRIPT, "-i", file, COLUMNS=columns)
+    width = max(map(len, done.stdout.splitlines()))
+    assert (said(done), done.returncode) == ("", 0)
+    assert width == min(max(int(columns), 20), 4000)
 
 
 def test_tells_kdamonds_apart_and_takes_a_kernel_without_age(tmp_path):
@@ -147,7 +206,10 @@ def test_colors_are_asked_for(tmp_path):
     ("words", "code", "message"),
     [
         (["--width", "x"], 129, "invalid int value"),
-        (["--height", "0"], 129, "cannot be drawn"),
+        (["--height", "0"], 129, "--height 0 cannot be drawn: 1 to 4000 can"),
+        (["--width", "19"], 129, "--width 19 cannot be drawn: 20 to 4000 can"),
+        (["--width", "4001"], 129, "20 to 4000 can"),
+        (["--what\x1b[2J"], 129, "--what?[2J"),
         (["--what"], 129, "usage:"),
     ],
 )
@@ -180,6 +242,6 @@ def test_a_reader_that_goes_away_is_no_trouble(tmp_path):
     command = f"perf script -s {SCRIPT} -i {RECORDING} | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     title, status = done.stdout.splitlines()
-    assert title.startswith("Target: kdamond 182:0")
+    assert title == "Target: workload, pid 175 (kdamond 182:0)"
     assert status in ("0", "141")
     assert said(done) == ""

@@ -6,18 +6,24 @@
     perf script report damon-heatmap
 
 It collects the events and lets the perf_damon package draw them, as `perf damon report heatmap`
-does from the same file (faster, because it needs no call per event, and with mappings' names).
+does from the same file (faster, because it needs no call per event, and with mappings' names). It
+takes from the file's header whose memory it is, and with which attributes it was monitored.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
 import sys
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from perf_damon.parameters import Parameters
 
 USAGE = 129
 FAILED = 255
@@ -33,7 +39,9 @@ options = argparse.Namespace()
 def leave(code: int, message: str = "") -> NoReturn:
     """End perf: an exception that reaches perf would abort it, with a core dump."""
     if message:
-        print(f"damon_heatmap: {message}", file=sys.stderr)
+        # It may hold words of others, and the package that makes these harmless may be missing.
+        text = "".join(c if c.isprintable() or c == "\n" else "?" for c in message)
+        print(f"damon_heatmap: {text}", file=sys.stderr)
     sys.stderr.flush()
     os._exit(code)
 
@@ -68,16 +76,22 @@ def find_package() -> None:
 
 def begin() -> None:
     """Read the arguments, and see that all is there, before the events come."""
-    parser = argparse.ArgumentParser(prog="damon_heatmap.py", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="damon_heatmap.py", description=__doc__.split("\n")[0], add_help=False
+    )
     parser.error = lambda message: leave(USAGE, f"{message}\n{parser.format_usage()}")
+    parser.add_argument("-h", "--help", action="store_true", help="show this help")
     parser.add_argument("--width", type=int, help="columns to draw on")
     parser.add_argument("--height", type=int, help="lines of the heatmap")
     parser.add_argument("--cell", choices=("hottest", "mean"), default="hottest")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
     parser.parse_args(sys.argv[1:], options)
-    for name, value in (("--width", options.width), ("--height", options.height)):
-        if value is not None and not 1 <= value <= 4000:
-            parser.error(f"{name} {value} cannot be drawn: 1 … 4000 can")
+    if options.help:
+        parser.print_help(sys.stderr)
+        leave(USAGE)
+    for name, value, least in (("--width", options.width, 20), ("--height", options.height, 1)):
+        if value is not None and not least <= value <= 4000:
+            parser.error(f"{name} {value} cannot be drawn: {least} to 4000 can")
     find_package()
     try:
         import numpy as np  # noqa: F401
@@ -143,6 +157,47 @@ def end() -> None:
             out.stream.write("".join(canvas.plain(line) + "\n" for line in lines))
 
 
+def input_file() -> str | None:
+    """The file that perf reads; None for standard input."""
+    words = Path("/proc/self/cmdline").read_bytes().decode(errors="surrogateescape").split("\0")
+    name = "perf.data"
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == "--":
+            break
+        if word in ("-i", "--input"):
+            name = following
+        elif word.startswith("--input="):
+            name = word.removeprefix("--input=")
+        elif word.startswith("-i"):
+            name = word.removeprefix("-i")
+    return name if Path(name).is_file() else None
+
+
+def parameters() -> Parameters | None:
+    """What perf damon record wrote into the header; None where it did not, or it cannot be read."""
+    from perf_damon.parameters import PARAMETERS_WORD, Parameters
+
+    file = input_file()
+    if file is None:
+        return None
+    # This process is perf. Its script command prints no header of a file that was a pipe.
+    command = ["/proc/self/exe", "report", "--stdio", "--header-only", "--force", "-i", file]
+    try:
+        shown = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    except OSError:
+        return None
+    for line in shown.stdout.decode(errors="replace").splitlines():
+        words, found, text = line.partition(f" {PARAMETERS_WORD} ")
+        if found and words.startswith("# cmdline :"):
+            try:
+                # perf puts a backslash before each of these, and JSON has none there.
+                told, _ = json.JSONDecoder().raw_decode(text.replace("\\'", "'"))
+            except ValueError:
+                return None
+            return Parameters.from_words([PARAMETERS_WORD, json.dumps(told)])
+    return None
+
+
 def recorded() -> tuple[Any, Any]:
     """The events as targets of a recording, with no mappings."""
     import numpy as np
@@ -168,7 +223,7 @@ def recorded() -> tuple[Any, Any]:
     index = np.repeat(np.arange(len(keys)), [len(table) for table in tables]).astype(np.uint16)
     none = np.zeros(0, np.uint64)
     mappings = Mappings(none, none.astype(np.int32), none, none, none, none.astype(np.int32), ())
-    _, targets = assemble(Events(rows, index, keys, False), mappings, {}, None)
+    _, targets = assemble(Events(rows, index, keys, False), mappings, {}, parameters())
     return targets, mappings
 
 
