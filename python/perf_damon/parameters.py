@@ -29,6 +29,8 @@ class Attributes:
     update_us: int | None = None
     min_nr_regions: int | None = None
     max_nr_regions: int | None = None
+    tuned: bool = False
+    """DAMON changes the intervals by itself (intervals_goal); these are what they were at first."""
 
     @property
     def max_nr_accesses(self) -> int | None:
@@ -122,4 +124,4 @@ def _attributes(data: dict) -> Attributes:
     for name, value in values.items():
         if value is not None and (not isinstance(value, int) or not 0 <= value <= _MOST):
             raise ValueError(f"{name}: {value!r}")
-    return Attributes(**values)
+    return Attributes(**values, tuned=bool(data.get("tuned")))

@@ -224,6 +224,15 @@ class Target:
     """pid was concluded from the mappings that cover the regions, not told."""
     comm: str | None = None
     """The process's name."""
+    sample_guessed: bool = False
+    """The sampling interval is a guess: that there are 20 samples in an interval, as by default."""
+    intervals_tuned: bool = False
+    """The intervals changed while it was recorded: DAMON tuned them, or somebody else did."""
+    age_unit: Column | None = None
+    """float64 (snapshots,): nanoseconds that a count of age stands for, as measured; None: the
+    aggregation interval."""
+    largest: int = 0
+    """The largest nr_accesses of all the recording; 0 where nobody looked."""
 
     def __repr__(self) -> str:
         who = ", ".join(
@@ -247,6 +256,7 @@ class Target:
             rows=slice(self.rows.start + rows.start, self.rows.start + rows.stop),
             regions=self.regions[rows],
             offsets=offsets - rows.start,
+            age_unit=None if self.age_unit is None else self.age_unit[first : max(first, last)],
         )
 
     def __iter__(self) -> Iterator[Target]:
@@ -268,8 +278,15 @@ class Target:
         """The nr_accesses of memory that every sample found accessed: at least 1."""
         known = self.attributes.max_nr_accesses
         if known:
-            return known
-        return max(1, int(self.regions.nr_accesses.max(initial=1)))
+            # Somebody may have changed the intervals, and a guess may be wrong.
+            return max(known, self.largest)
+        return max(1, self.largest or int(self.regions.nr_accesses.max(initial=1)))
+
+    def age_ns(self, age: Column, snapshot: Column) -> Column:
+        """float64 (n,): nanoseconds of ages, each of a snapshot; NaN where that is not known."""
+        if self.age_unit is not None and len(self.age_unit):
+            return age * self.age_unit[snapshot]
+        return age * (self.attributes.aggr_us * 1e3 if self.attributes.aggr_us else np.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,8 +422,10 @@ class Recording:
                 pid[mine] = target.pid
             comm[mine] = target.comm
             mapping[mine] = _mapping_names(target, self.mappings, applied[mine])
-            if target.attributes.aggr_us:
-                age[mine] = applied.age[mine] * (target.attributes.aggr_us / 1e6)
+            if target.nr_snapshots:
+                after = np.searchsorted(target.snapshot_time, applied.time[mine])
+                snapshot = np.minimum(after, target.nr_snapshots - 1)
+                age[mine] = target.age_ns(applied.age[mine], snapshot) / 1e9
         keys, which = np.unique(
             np.column_stack((applied.kdamond, applied.scheme)), axis=0, return_inverse=True
         )
@@ -452,17 +471,17 @@ def _frame(target: Target, start_time: int, mappings: Mappings) -> pandas.DataFr
 
     regions = target.regions
     count = len(regions)
-    aggr_us = target.attributes.aggr_us
+    snapshot = np.repeat(np.arange(target.nr_snapshots), np.diff(target.offsets))
     age = np.full(count, np.nan)
-    if regions.age is not None and aggr_us:
-        age = regions.age * (aggr_us / 1e6)
+    if regions.age is not None:
+        age = target.age_ns(regions.age, snapshot) / 1e9
     return pandas.DataFrame(
         {
             "kdamond": np.full(count, target.kdamond, dtype=np.int32),
             "target": np.full(count, target.id, dtype=np.uint64),
             "pid": pandas.array([target.pid], dtype="Int32").repeat(count),
             "comm": np.full(count, target.comm, object),
-            "snapshot": np.repeat(np.arange(target.nr_snapshots), np.diff(target.offsets)),
+            "snapshot": snapshot,
             "time": (regions.time - np.uint64(start_time)) / 1e9,
             "start": regions.start,
             "end": regions.end,

@@ -23,9 +23,17 @@ from pathlib import Path
 import fuzz_files
 
 from perf_damon import cli
+from perf_damon.commands import report_views
 from perf_damon.errors import EXIT_ERROR, EXIT_OK, EXIT_USAGE
 
 VIEWS = ("summary", "heatmap", "wss", "regions", "schemes", "applied", "darc", "advise")
+OPTIONS = {
+    "width": ("20", "40", "80", "133", "4000"),
+    "height": ("1", "9", "300"),
+    "cell": ("mean", "hottest"),
+    "min_rate": ("0", "50", "100"),
+    "percentiles": ("0,99,100", "50"),
+}
 MEMORY = 1 << 30
 """Bytes that a file of some kilobytes may take."""
 OUTPUT = 1 << 26
@@ -39,15 +47,12 @@ def command(rng: random.Random, path: str) -> list[str]:
     if view == "advise":
         words = ["advise", "-i", path, "--format", rng.choice(("text", "json"))]
     else:
-        words = ["report", "-i", path, "--format", rng.choice(("text", "json", "csv")), view]
-        if rng.random() < 0.3:
-            words += ["--width", rng.choice(("40", "80", "133", "4000"))]
-        if rng.random() < 0.2:
-            words += ["--height", rng.choice(("1", "9", "300"))]
-        if rng.random() < 0.1:
-            words += ["--cell", "mean"]
-        if view == "wss":
-            words += rng.choice(([], ["--min-rate", "50"], ["--percentiles", "0,99,100"]))
+        form = rng.choice(("text", "json", "csv"))
+        words = ["report", "-i", path, "--format", form, view]
+        unused = report_views._UNUSED.get((view, form), ())
+        for name in report_views._USED[view]:
+            if name in OPTIONS and name not in unused and rng.random() < 0.3:
+                words += [f"--{name.replace('_', '-')}", rng.choice(OPTIONS[name])]
     if rng.random() < 0.2:
         words += ["--time", rng.choice(("0,1", "10%-20%", "1,", ",500ms", "50%/2", "0,1000000"))]
     if rng.random() < 0.2 and view != "darc":

@@ -62,9 +62,12 @@ def grid(view: View, axis: Axis, edges: Column, breakpoints: Column, ages: bool 
     low = np.clip(np.searchsorted(edges, begin, "right") - 1, 0, bins - 1)
     high = np.clip(np.searchsorted(edges, view.time, "left") - 1, low, bins - 1)
     weight = np.minimum(view.time, edges[low + 1]) - begin
+    ratio = np.ones(view.nr_snapshots)
+    if view.age_unit is not None:
+        ratio = view.age_unit / view.interval_ns
     for block in blocks(view):
         units = slice(block.first, block.first + block.nr_units)
-        sums.add(block, low[units], weight[units])
+        sums.add(block, low[units], weight[units], ratio[units])
     # A snapshot that reaches into further bins counts once more in each, with its part of the time.
     more = high - low
     if more.any():
@@ -75,7 +78,7 @@ def grid(view: View, axis: Axis, edges: Column, breakpoints: Column, ages: bool 
         weight = np.minimum(view.time[snapshot], edges[into + 1]) - edges[into]
         for block in gather(view, snapshot):
             units = slice(block.first, block.first + block.nr_units)
-            sums.add(block, into[units], weight[units])
+            sums.add(block, into[units], weight[units], ratio[snapshot[units]])
     return sums.grid(edges)
 
 
@@ -93,8 +96,11 @@ class _Sums:
         self.hottest = _Cells(len(axis), bins)
         self.watched = _Cells(len(axis), bins)
 
-    def add(self, block: Block, bins: Column, weight: Column) -> None:
-        """Add a block whose unit u counts weight[u] nanoseconds in time bin bins[u]."""
+    def add(self, block: Block, bins: Column, weight: Column, ratio: Column) -> None:
+        """Add a block whose unit u counts weight[u] nanoseconds in time bin bins[u].
+
+        A count of age in it stands for ratio[u] aggregation intervals.
+        """
         if len(block.start) == 0:
             return
         weight = weight.astype(np.float64)
@@ -115,7 +121,7 @@ class _Sums:
         self.monitored.add(row_bin[firsts], segment[firsts], row_weight[firsts], room[firsts])
         self.monitored.add(row_bin[lasts], end_segment, -row_weight[lasts], end_room)
         if self.ages and block.age is not None:
-            old = block.age * row_weight
+            old = block.age * (row_weight * ratio[block.unit])
             step = old.copy()
             step[1:] -= old[:-1]
             step[firsts] = old[firsts]

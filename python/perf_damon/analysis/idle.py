@@ -166,7 +166,8 @@ def _idle_before(view: View, start: Column, end: Column) -> Column:
     order = np.argsort(regions.start, kind="stable")
     low, high = regions.start[order], regions.end[order]
     # The snapshot's own interval is the first step's.
-    age = np.maximum(regions.age[order].astype(np.float64) - 1, 0) * view.interval_ns
+    age = np.maximum(regions.age[order].astype(np.float64) - 1, 0)
+    age = view.age_ns(age, np.zeros(len(age), np.int64))
     age[regions.nr_accesses[order] > 0] = 0
     found = []
     for address in (start, end - np.uint64(1)):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from perf_damon.distances import HOLE, local
+from perf_damon.distances import usual as usual_distance
 from perf_damon.recording import Column, Regions, Target
 
 BLOCK_ROWS = 1 << 15
@@ -19,8 +21,6 @@ DEFAULT_INTERVAL_NS = 100_000_000
 """DAMON's default aggregation interval, where neither attributes nor times tell another."""
 SAMPLE = 1 << 14
 """Rows of a sample."""
-HOLE = 3
-"""Snapshots further apart than so many aggregation intervals have a hole between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class View:
     """Nanoseconds of the recording's first event: time 0 of every report."""
     window: tuple[int, int] | None = None
     """First address and address after the last; None is all."""
+    age_unit: Column | None = None
+    """float64 (snapshots,): nanoseconds that a count of age stands for; None is interval_ns."""
 
     @property
     def nr_snapshots(self) -> int:
@@ -56,6 +58,10 @@ class View:
     def interval_ns(self) -> int:
         """The aggregation interval: as known, else the usual distance of snapshots."""
         return interval_ns(self.target)
+
+    def age_ns(self, age: Column, snapshot: Column) -> Column:
+        """float64 (n,): nanoseconds of ages, each of a snapshot of the view."""
+        return age * (self.interval_ns if self.age_unit is None else self.age_unit[snapshot])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ def interval_ns(target: Target) -> int:
     """Nanoseconds of a target's aggregation interval: known, or the median distance."""
     if target.attributes.aggr_us:
         return target.attributes.aggr_us * 1000
-    return _usual(np.diff(target.snapshot_time.astype(np.int64))) or DEFAULT_INTERVAL_NS
+    return usual_distance(np.diff(target.snapshot_time.astype(np.int64))) or DEFAULT_INTERVAL_NS
 
 
 def durations(target: Target) -> Column:
@@ -89,17 +95,15 @@ def durations(target: Target) -> Column:
     """
     interval = interval_ns(target)
     distances = np.diff(target.snapshot_time.astype(np.int64))
-    # A busy machine stretches intervals: their usual length is what tells a hole.
-    usual = max(interval, _usual(distances))
     result = np.full(target.nr_snapshots, interval, np.int64)
-    result[1:] = np.where(distances > HOLE * usual, usual, distances)
+    if target.intervals_tuned and len(distances):
+        usual = np.maximum(local(distances), 1)
+        result[0] = usual[0]
+    else:
+        # A busy machine stretches intervals: their usual length is what tells a hole.
+        usual = np.int64(max(interval, usual_distance(distances)))
+    result[1:] = np.where(distances / HOLE > usual, usual, distances)
     return result
-
-
-def _usual(distances: Column) -> int:
-    """The lower median: of two distances, one may be a hole. 0 for none."""
-    middle = (len(distances) - 1) // 2
-    return int(np.partition(distances, middle)[middle]) if len(distances) else 0
 
 
 def view(
@@ -124,6 +128,7 @@ def view(
         duration=durations(target)[first:last],
         origin=origin,
         window=window,
+        age_unit=None if target.age_unit is None else target.age_unit[first:last],
     )
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from perf_damon.distances import age_units, changed
 from perf_damon.parameters import Attributes, Kdamond, Parameters
 from perf_damon.perfdata.events import MAX_TARGETS, Events
 from perf_damon.recording import Applied, Mappings, Regions, Target
@@ -82,16 +83,16 @@ def _target(tid: int, id_: int, rows: slice, regions: Regions, kdamond: Kdamond 
     """A target with its snapshots and attributes, as far as parameters or times tell."""
     starts = _snapshot_starts(regions)
     attributes = kdamond.attributes if kdamond else Attributes()
-    inferred = False
+    inferred = guessed = False
     if attributes.aggr_us is None:
         inferred = True
         aggr_us = infer_aggr_us(regions.time[starts])
-        attributes = replace(
-            attributes,
-            aggr_us=aggr_us,
-            sample_us=attributes.sample_us or infer_sample_us(aggr_us, regions.nr_accesses),
-        )
+        guess = infer_sample_us(aggr_us, regions.nr_accesses)
+        guessed = attributes.sample_us is None and guess is not None
+        attributes = replace(attributes, aggr_us=aggr_us, sample_us=attributes.sample_us or guess)
     offsets = _split_at_gaps(regions.time, starts, attributes.aggr_us)
+    distances = np.diff(regions.time[offsets[:-1]].astype(np.int64))
+    tuned = attributes.tuned or changed(distances)
     return Target(
         kdamond=tid,
         id=id_,
@@ -100,9 +101,21 @@ def _target(tid: int, id_: int, rows: slice, regions: Regions, kdamond: Kdamond 
         offsets=offsets,
         attributes=attributes,
         attributes_inferred=inferred,
+        sample_guessed=guessed,
+        intervals_tuned=tuned,
+        age_unit=age_units(distances, (attributes.aggr_us or 0) * 1000, tuned),
+        largest=_largest(regions.nr_accesses, attributes.aggr_us),
         operations=kdamond.operations if kdamond and kdamond.operations in OPERATIONS else None,
         pid=kdamond.pids[id_] if kdamond and id_ < len(kdamond.pids) else None,
     )
+
+
+def _largest(nr_accesses: np.ndarray, aggr_us: int | None) -> int:
+    """The largest count that can be: there is no sample each microsecond."""
+    largest = int(nr_accesses.max(initial=0))
+    if aggr_us and largest > aggr_us:
+        largest = int(nr_accesses[nr_accesses <= aggr_us].max(initial=0))
+    return largest
 
 
 def _snapshot_starts(regions: Regions) -> np.ndarray:

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -344,6 +344,9 @@ class _Ends:
 def _kdamond(tid: int, context: Context) -> Kdamond:
     """What a recording tells of a kdamond."""
     attributes = monitoring.attributes_of(context)
+    goal = context.monitoring_attrs.intervals.extra.get("intervals_goal/access_bp", "0").strip()
+    if goal.isdecimal() and int(goal):
+        attributes = replace(attributes, tuned=True)
     return Kdamond(
         tid=tid,
         operations=context.operations or "",

@@ -73,7 +73,7 @@ def _text(
             gap,
             fixed(rate(view, rows.nr_accesses, 1000), 1),
             gap,
-            fixed(age_us(view, rows.age), 6),
+            fixed(_age_us(view, rows), 6),
             gap,
             mapping(atlas, rows.start, rows.end, names),
             literal("\n", n),
@@ -107,7 +107,7 @@ def _csv(
             comma,
             fixed(rate(view, rows.nr_accesses, 10_000), 4),
             comma,
-            fixed(age_us(view, rows.age), 6),
+            fixed(_age_us(view, rows), 6),
             comma,
             mapping(atlas, rows.start, rows.end, names),
             literal("\n", n),
@@ -140,7 +140,7 @@ def _json(
             literal(',"rate":', n),
             fixed(rate(view, rows.nr_accesses, 10_000), 4),
             literal(',"age_s":', n),
-            fixed(age_us(view, rows.age), 6),
+            fixed(_age_us(view, rows), 6),
             literal(',"mapping":', n),
             mapping(atlas, rows.start, rows.end, names),
             literal("}\n", n),
@@ -154,6 +154,12 @@ def _action(rows: Applied, actions: Sequence[str | None], unknown: str) -> Words
     told = (rows.context == 0) & (rows.scheme < len(names))
     index = np.where(told, rows.scheme, len(names)).astype(np.int64)
     return words(index, Lexicon([*names, unknown]))
+
+
+def _age_us(view: View, rows: Applied) -> Column:
+    """Microseconds; what is done comes before the snapshot that it belongs to."""
+    after = np.searchsorted(view.time, rows.time.astype(np.int64))
+    return age_us(view, rows.age, np.minimum(after, view.nr_snapshots - 1))
 
 
 def _time(view: View, rows: Applied) -> Column:

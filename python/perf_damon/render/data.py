@@ -7,9 +7,9 @@ shares 0 … 1; null is what is not known. Keys are only ever added. Every JSON 
     {"recording": {path, size, captured, hostname, os_release, arch, perf_version, command,
                    duration_ns, losses: {events, truncated_bytes, skipped_records}},
      "targets": [{number, kdamond, id, pid, pid_inferred, comm, operations,
-                  attributes: {sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions},
-                  attributes_inferred, max_nr_accesses, snapshots, regions, first_ns, last_ns,
-                  …}]}
+                  attributes: {sample_us, aggr_us, update_us, min_nr_regions, max_nr_regions,
+                  tuned}, attributes_inferred, sample_guessed, intervals_tuned, max_nr_accesses,
+                  snapshots, regions, first_ns, last_ns, …}]}
 
 and a target goes on with
 
@@ -81,6 +81,8 @@ def target_data(selected: Selected) -> dict[str, Any]:
         "operations": target.operations,
         "attributes": asdict(target.attributes),
         "attributes_inferred": target.attributes_inferred,
+        "sample_guessed": target.sample_guessed,
+        "intervals_tuned": target.intervals_tuned,
         "max_nr_accesses": view.max_nr_accesses,
         "snapshots": view.nr_snapshots,
         "regions": len(view.regions),

@@ -42,7 +42,11 @@ def region_texts(view: View, atlas: Atlas, format: str) -> Iterator[str]:
 def _text(view: View, atlas: Atlas, names: Lexicon, block: Block) -> str:
     n, target = len(block.start), view.target
     gap = literal(" ", n)
-    age = literal("-", n) if block.age is None else fixed(age_us(view, block.age), 6)
+    age = (
+        literal("-", n)
+        if block.age is None
+        else fixed(age_us(view, block.age, block.first + block.unit), 6)
+    )
     return join(
         (
             fixed(_time(view, block) // 1000, 6, 12, blank=True),
@@ -69,7 +73,11 @@ def _csv(view: View, atlas: Atlas, names: Lexicon, block: Block) -> str:
     n, target = len(block.start), view.target
     comma = literal(",", n)
     pid = "" if target.pid is None else target.pid
-    age = literal("", n) if block.age is None else fixed(age_us(view, block.age), 6)
+    age = (
+        literal("", n)
+        if block.age is None
+        else fixed(age_us(view, block.age, block.first + block.unit), 6)
+    )
     return join(
         (
             decimal(_time(view, block)),
@@ -94,7 +102,11 @@ def _csv(view: View, atlas: Atlas, names: Lexicon, block: Block) -> str:
 
 def _json(view: View, atlas: Atlas, names: Lexicon, block: Block) -> str:
     n, target = len(block.start), view.target
-    age = literal("null", n) if block.age is None else fixed(age_us(view, block.age), 6)
+    age = (
+        literal("null", n)
+        if block.age is None
+        else fixed(age_us(view, block.age, block.first + block.unit), 6)
+    )
     head = f',"kdamond":{target.kdamond},"target":{target.id},"pid":{json.dumps(target.pid)}'
     return join(
         (
@@ -134,9 +146,11 @@ def rate(view: View, nr_accesses: Column, scale: int) -> Column:
     return np.minimum(np.rint(exact), scale).astype(np.uint64)
 
 
-def age_us(view: View, age: Column) -> Column:
-    """Microseconds, of aggregation intervals."""
-    return age.astype(np.uint64) * np.uint64(view.interval_ns // 1000)
+def age_us(view: View, age: Column, snapshot: Column) -> Column:
+    """Microseconds, of counts of intervals in these snapshots of the view."""
+    if view.age_unit is None:
+        return age.astype(np.uint64) * np.uint64(view.interval_ns // 1000)
+    return np.minimum(np.rint(view.age_ns(age, snapshot) / 1000), 2.0**62).astype(np.uint64)
 
 
 def mapping_names(atlas: Atlas, format: str) -> Lexicon:

@@ -144,12 +144,30 @@ def attributes_text(target: Target) -> str:
         ("update", known.update_us),
     ):
         if us is not None:
-            words.append(f"{what} {format_time_us(us)}")
+            guess = " (a guess: 20 samples an interval)" if what == "sample" else ""
+            words.append(f"{what} {format_time_us(us)}{guess if target.sample_guessed else ''}")
     if known.min_nr_regions is not None and known.max_nr_regions is not None:
         words.append(f"{known.min_nr_regions} … {known.max_nr_regions} regions")
     if target.attributes_inferred:
         words.append("concluded from the events, for the recording does not say")
-    return ", ".join(words) or "not known"
+    words = words or ["not known"]
+    if known.max_nr_accesses is None or target.largest > known.max_nr_accesses:
+        words.append(f"rates are shares of the largest count seen, {target.max_nr_accesses:,}")
+    if target.intervals_tuned:
+        how = "tuned by DAMON" if known.tuned else "changed while it was recorded"
+        words.append(f"intervals {how}{_measured(target)}")
+    elif target.age_unit is not None:
+        words.append(f"snapshots are {format_time_us(round(target.age_unit[0] / 1e3))} apart")
+    return ", ".join(words)
+
+
+def _measured(target: Target) -> str:
+    """How long aggregation intervals were."""
+    if target.age_unit is None:
+        return ""
+    low, high = (round(float(ns) / 1e3) for ns in (target.age_unit.min(), target.age_unit.max()))
+    text = format_time_us(low)
+    return f": {text if low == high else f'{text} … {format_time_us(high)}'} between snapshots"
 
 
 WHAT = {

@@ -19,12 +19,13 @@ from perfdata.writer import Writer, darc_events, dummy_event
 
 from perf_damon import signals
 from perf_damon.commands.monitoring import Request
-from perf_damon.control import journal
-from perf_damon.control.nodes import Scheme
+from perf_damon.control import journal, tree
+from perf_damon.control.nodes import Context, Scheme
 from perf_damon.control.sysfs import Sysfs
 from perf_damon.control.system import System
 from perf_damon.errors import Error
 from perf_damon.parameters import Attributes, Parameters
+from perf_damon.record import session as session_module
 from perf_damon.record.session import Session
 from perf_damon.schemes.text import parse_scheme
 
@@ -389,3 +390,18 @@ def test_a_signal_before_every_single_write(
         else:
             assert code == 128 + number
             assert untouched(machine), f"write {moment}"
+
+
+@pytest.mark.parametrize(
+    ("goal", "tuned"), [({}, False), ({"access_bp": "0"}, False), ({"access_bp": "400"}, True)]
+)
+def test_a_recording_tells_that_intervals_are_tuned(
+    tmp_path: Path, goal: dict[str, str], tuned: bool
+) -> None:
+    folder = "monitoring_attrs/intervals"
+    make(tmp_path / "tree/c", {f"{folder}/sample_us": "5000", f"{folder}/aggr_us": "100000"})
+    make(tmp_path / "tree/c", {f"{folder}/intervals_goal/{name}": goal[name] for name in goal})
+    context = tree.load(Context, Sysfs(tmp_path / "tree"), "c")
+    told = Parameters((session_module._kdamond(77, context),))
+    (kdamond,) = Parameters.from_words(told.to_words()).kdamonds
+    assert kdamond.attributes.tuned is tuned
