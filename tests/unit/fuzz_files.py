@@ -13,6 +13,7 @@ import shutil
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from perfdata.writer import (
     CALLCHAIN,
@@ -38,6 +39,8 @@ from perfdata.writer import (
 from perf_damon.parameters import Attributes, Kdamond, Parameters, Scheme
 
 S = 10**9
+REAL = 0.05
+"""The share of files that begin with a real one."""
 PIPED = 0.02 if shutil.which("perf") else 0
 """The share of files that are read through perf, which takes a hundred times as long."""
 NUMBERS = (
@@ -84,6 +87,8 @@ class File:
 def draw(seed: str) -> bytes:
     """The damaged file of a seed."""
     rng = random.Random(seed)
+    if rng.random() < REAL:
+        return _in_sections(rng, _real(rng))
     file = sound(rng)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 5, 9))):
         rng.choice(_DAMAGES)(file)
@@ -95,10 +100,26 @@ def draw(seed: str) -> bytes:
         content = writer.content(finished=rng.random() > 0.02)
     except (struct.error, UnicodeEncodeError):  # a number or a text that no file can hold
         return sound_content(rng)
-    for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
-        if len(content) > 104:
-            content = rng.choice(_SECTIONS)(rng, content)
-    return content
+    return _in_sections(rng, content)
+
+
+def _real(rng: random.Random) -> bytes:
+    """A file that perf has written, with damage in some of its records."""
+    content = bytearray((Path(__file__).parents[1] / "data" / "stairs.perf.data").read_bytes())
+    begin, size = struct.unpack_from("<2Q", content, 40)
+    places = []
+    at = begin
+    while at < begin + size:
+        places.append(at)
+        at += struct.unpack_from("<H", content, at + 6)[0]
+    for _ in range(rng.choice((1, 3, 30, 300))):
+        at = rng.choice(places)
+        (length,) = struct.unpack_from("<H", content, at + 6)
+        where = at + rng.choice((0, 4, 6, 8, *range(8, max(length - 8, 16), 4)))
+        width = rng.choice((2, 4, 8))
+        old = int.from_bytes(content[where : where + width], "little")
+        content[where : where + width] = _number(rng, old, width).to_bytes(width, "little")
+    return bytes(content)
 
 
 def sound_content(rng: random.Random) -> bytes:
@@ -424,6 +445,13 @@ _DAMAGES: tuple[Callable[[File], None], ...] = (
     *(_damage_told,) * 2,
     _damage_strings,
 )
+
+
+def _in_sections(rng: random.Random, content: bytes) -> bytes:
+    for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
+        if len(content) > 104:
+            content = rng.choice(_SECTIONS)(rng, content)
+    return content
 
 
 def _in_header(rng: random.Random, content: bytes) -> bytes:
