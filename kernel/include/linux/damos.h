@@ -100,6 +100,7 @@ enum damos_quota_goal_metric {
  * @target_value:	how much of it
  * @current_value:	how much there is of it
  * @last_psi_total:	for DAMOS_QUOTA_SOME_MEM_PSI_US: all of it, when last looked
+ * @last_psi_at:	when that was, in ns of ktime_get()
  * @nid:		for metrics of a node
  * @list:		in the quota's list
  */
@@ -108,6 +109,7 @@ struct damos_quota_goal {
 	unsigned long target_value;
 	unsigned long current_value;
 	u64 last_psi_total;
+	u64 last_psi_at;
 	int nid;
 	struct list_head list;
 };

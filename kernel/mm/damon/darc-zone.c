@@ -554,6 +554,8 @@ int darc_run(struct darc_zone *z)
 	}
 	if (damon_is_running(z->ctx))
 		return 0;
+	/* So that pressure of the time without one does not count. */
+	darc_aim_at_nothing(z->scheme);
 	z->cpu_seen = 0;
 	return damon_start(&z->ctx, 1, false);
 }

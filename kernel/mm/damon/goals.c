@@ -7,10 +7,12 @@
  */
 
 #include <linux/damon.h>
+#include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
 #include <linux/psi.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 
 #include "schemes.h"
@@ -67,9 +69,16 @@ static bool has_psi(void)
 	return !static_branch_likely(&psi_disabled);
 }
 
-/* Microseconds that some task has waited for memory, since boot. */
+/*
+ * Microseconds that some task has waited for memory, since boot.  Left to itself the
+ * kernel adds them up every two seconds, which is longer than windows are.  It does
+ * so now for who shows them, be it to nobody.  Sleeps.
+ */
 static u64 psi_total_us(void)
 {
+	struct seq_file nobody = {};
+
+	psi_show(&nobody, &psi_system, PSI_MEM);
 	return div_u64(READ_ONCE(psi_system.total[PSI_AVGS][PSI_MEM_SOME]), NSEC_PER_USEC);
 }
 #else
@@ -134,17 +143,29 @@ static unsigned long node_free_bp(int nid)
 	return min_t(u64, damos_muldiv(info.freeram, SCORE_MET, info.totalram), SCORE_MET);
 }
 
-/* Take what is now; what users give is there already. */
-static void look(struct damos_quota_goal *goal)
+/* Pressure since the last look; of a window that came late, as much as for a whole one. */
+static void look_at_pressure(struct damos_quota_goal *goal, unsigned long interval_ms)
 {
-	u64 total;
+	u64 total = psi_total_us(), now = ktime_get_ns();
+	u64 window = min_t(u64, interval_ms, KTIME_MAX / NSEC_PER_MSEC) * NSEC_PER_MSEC;
+	u64 us = 0;
 
+	if (goal->last_psi_total) {
+		us = total - goal->last_psi_total;
+		if (window && now - goal->last_psi_at > window)
+			us = damos_muldiv(us, window, now - goal->last_psi_at);
+	}
+	goal->current_value = min_t(u64, us, ULONG_MAX);
+	goal->last_psi_total = total;
+	goal->last_psi_at = now;
+}
+
+/* Take what is now; what users give is there already. */
+static void look(struct damos_quota_goal *goal, unsigned long interval_ms)
+{
 	switch (goal->metric) {
 	case DAMOS_QUOTA_SOME_MEM_PSI_US:
-		total = psi_total_us();
-		goal->current_value = goal->last_psi_total ?
-				      min_t(u64, total - goal->last_psi_total, ULONG_MAX) : 0;
-		goal->last_psi_total = total;
+		look_at_pressure(goal, interval_ms);
 		break;
 	case DAMOS_QUOTA_NODE_MEM_USED_BP:
 		goal->current_value = SCORE_MET - node_free_bp(goal->nid);
@@ -163,7 +184,7 @@ static unsigned long highest_score(struct damos_quota *quota)
 	u64 score = 0;
 
 	damos_for_each_quota_goal(goal, quota) {
-		look(goal);
+		look(goal, quota->reset_interval);
 		score = max(score, damos_muldiv(goal->current_value, SCORE_MET,
 						max(goal->target_value, 1UL)));
 	}
@@ -194,7 +215,7 @@ static unsigned long in_proportion(const struct damos_quota *quota, unsigned lon
  * @quota:	a quota with goals, before the counts of the window that has ended
  *		are cleared
  *
- * Return: bytes, which are the quota's esz_by_goals from then on, too.
+ * Return: bytes, which are the quota's esz_by_goals from then on, too.  Sleeps.
  */
 unsigned long damos_tune_esz(struct damos_quota *quota)
 {
@@ -246,6 +267,7 @@ void damos_keep_goals(struct damos_quota *new, const struct damos_quota *old)
 	before = list_first_entry(&old->goals, struct damos_quota_goal, list);
 	damos_for_each_quota_goal(goal, new) {
 		goal->last_psi_total = before->last_psi_total;
+		goal->last_psi_at = before->last_psi_at;
 		before = list_next_entry(before, list);
 	}
 }

@@ -3,6 +3,7 @@
 
 #include <kunit/test.h>
 #include <linux/damon.h>
+#include <linux/delay.h>
 #include <linux/mm.h>
 #include <linux/psi.h>
 #include <linux/sizes.h>
@@ -658,8 +659,55 @@ static void goal_of_pressure(struct kunit *test)
 	damos_tune_esz(&s->quota);
 	KUNIT_EXPECT_EQ(test, goal->current_value, 0);
 }
+
+/* The kernel adds up what tasks have waited every two seconds; windows are shorter. */
+static void pressure_of_short_windows(struct kunit *test)
+{
+	struct damon_ctx *ctx = fake_ctx(test);
+	struct damos *s = quota_scheme(test, ctx, DAMOS_STAT, 0);
+	struct damos_quota_goal *goal = fake_goal(test, s, 1000);
+	unsigned int i;
+
+	goal->metric = DAMOS_QUOTA_SOME_MEM_PSI_US;
+	damos_tune_esz(&s->quota);
+	for (i = 0; i < 3; i++) {
+		unsigned long flags;
+
+		psi_memstall_enter(&flags);
+		msleep(60);
+		psi_memstall_leave(&flags);
+		damos_tune_esz(&s->quota);
+		KUNIT_EXPECT_GT(test, goal->current_value, 0);
+	}
+}
+
+/* What is right for a window is so for a part of a longer time. */
+static void pressure_of_late_windows(struct kunit *test)
+{
+	struct damon_ctx *ctx = fake_ctx(test);
+	struct damos *s = quota_scheme(test, ctx, DAMOS_STAT, 0);
+	struct damos_quota_goal *goal = fake_goal(test, s, 1000);
+
+	goal->metric = DAMOS_QUOTA_SOME_MEM_PSI_US;
+	damos_tune_esz(&s->quota);
+	psi_system.total[PSI_AVGS][PSI_MEM_SOME] += 10 * NSEC_PER_SEC;
+	goal->last_psi_at -= 100ULL * RESET_MS * NSEC_PER_MSEC;
+	damos_tune_esz(&s->quota);
+	KUNIT_EXPECT_GT(test, goal->current_value, 0);
+	KUNIT_EXPECT_LE(test, goal->current_value, USEC_PER_SEC / 10);
+}
 #else
 static void goal_of_pressure(struct kunit *test)
+{
+	kunit_skip(test, "without pressure stall information");
+}
+
+static void pressure_of_short_windows(struct kunit *test)
+{
+	kunit_skip(test, "without pressure stall information");
+}
+
+static void pressure_of_late_windows(struct kunit *test)
 {
 	kunit_skip(test, "without pressure stall information");
 }
@@ -719,6 +767,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(goal_of_the_moment),
 	KUNIT_CASE(goal_of_a_node),
 	KUNIT_CASE(goal_of_pressure),
+	KUNIT_CASE(pressure_of_short_windows),
+	KUNIT_CASE(pressure_of_late_windows),
 	KUNIT_CASE(goals_are_kept),
 	{}
 };
