@@ -264,7 +264,7 @@ static struct kobj_attribute cpu_us_attr = __ATTR(cpu_us, 0400, cpu_us_show, NUL
 	}									\
 	static struct kobj_attribute _name##_attr = __ATTR(_name, 0400, _name##_show, NULL)
 
-RESULT(free, (u64)zone_page_state(z->zone, NR_FREE_PAGES) << PAGE_SHIFT);
+RESULT(free, (u64)darc_zone_free(z->zone) << PAGE_SHIFT);
 RESULT(managed, (u64)darc_zone_room(z).managed << PAGE_SHIFT);
 RESULT(zone_high, (u64)darc_zone_room(z).zone_high << PAGE_SHIFT);
 RESULT(started, READ_ONCE(z->started));

@@ -10,6 +10,8 @@
 #include <linux/errno.h>
 #include <linux/math64.h>
 #include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/vmstat.h>
 
 #include "darc.h"
 
@@ -25,6 +27,35 @@
 
 #define LEAST_LOOK_MS	20
 #define MOST_LOOK_MS	1000
+
+/**
+ * darc_zone_high() - up to where the original reclaim of a zone goes, in pages
+ * @zone:	the zone
+ * @tiering:	memory is promoted to it, and there shall be room for that
+ *
+ * That is without the boost, which comes and goes with single allocations.
+ */
+unsigned long darc_zone_high(const struct zone *zone, bool tiering)
+{
+	return READ_ONCE(zone->_watermark[tiering ? WMARK_PROMO : WMARK_HIGH]);
+}
+
+/**
+ * darc_zone_free() - what of a zone is free for any allocation, in pages
+ * @zone:	the zone
+ *
+ * The original reclaim counts neither what is kept for atomic allocations of high
+ * orders, nor what is for memory only that can be moved out of the way.
+ */
+unsigned long darc_zone_free(struct zone *zone)
+{
+	unsigned long free = zone_page_state(zone, NR_FREE_PAGES);
+	unsigned long kept = READ_ONCE(zone->nr_free_highatomic) +
+			     zone_page_state(zone, NR_FREE_CMA_PAGES);
+
+	/* They are not of the same moment. */
+	return free - min(free, kept);
+}
 
 static void set_defaults(struct darc_marks *marks, const struct darc_room *room)
 {

@@ -16,6 +16,7 @@
 #include <linux/page_idle.h>
 #include <linux/pageblock-flags.h>
 #include <linux/sched.h>
+#include <linux/sched/sysctl.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vmstat.h>
@@ -46,9 +47,10 @@
  */
 struct darc_room darc_zone_room(const struct darc_zone *z)
 {
-	/* Without the boost, which comes and goes with single allocations. */
+	bool tiering = sysctl_numa_balancing_mode & NUMA_BALANCING_MEMORY_TIERING;
+
 	return (struct darc_room){
-		.zone_high = READ_ONCE(z->zone->_watermark[WMARK_HIGH]),
+		.zone_high = darc_zone_high(z->zone, tiering),
 		.managed = zone_managed_pages(z->zone),
 	};
 }
@@ -121,11 +123,6 @@ static void look(struct darc_zone *z, unsigned long free, struct darc_marks *mar
 		z->stopped_below_low++;
 }
 
-static unsigned long free_now(const struct darc_zone *z)
-{
-	return zone_page_state(z->zone, NR_FREE_PAGES);
-}
-
 static void tell_look(const struct change *change)
 {
 	tell(change, change->is == DARC_YIELDING ? DARC_WHY_BELOW_LOW : DARC_WHY_ABOVE_HIGH);
@@ -144,7 +141,7 @@ enum darc_state darc_look(struct darc_zone *z)
 	struct darc_marks marks;
 
 	spin_lock(&z->lock);
-	look(z, free_now(z), &marks, &change);
+	look(z, darc_zone_free(z->zone), &marks, &change);
 	spin_unlock(&z->lock);
 	tell_look(&change);
 	if (change.was != change.is && (change.was == DARC_IDLE || change.is == DARC_IDLE))
@@ -160,7 +157,7 @@ enum darc_state darc_look(struct darc_zone *z)
  */
 unsigned int darc_look_by_clock(struct darc_zone *z)
 {
-	unsigned long now = jiffies, free = free_now(z), passed;
+	unsigned long now = jiffies, free = darc_zone_free(z->zone), passed;
 	struct darc_marks marks;
 	struct change change;
 	unsigned int ms;
@@ -192,7 +189,7 @@ void darc_end(struct darc_zone *z)
 	struct darc_marks marks;
 
 	spin_lock(&z->lock);
-	look(z, free_now(z), &marks, &change);
+	look(z, darc_zone_free(z->zone), &marks, &change);
 	tell_look(&change);
 	enter(z, DARC_IDLE, &change);
 	spin_unlock(&z->lock);

@@ -3,7 +3,7 @@
  * DARC: reclaim of what is accessed least, before a zone runs short.
  *
  * Each zone has watermarks of its own, and a context that monitors its memory while
- * they say so.  darc-wmarks.c, darc-care.c and darc-victims.c know nothing of zones,
+ * they say so.  darc-wmarks.c, darc-care.c and darc-victims.c know nothing of that,
  * nor of time, so that they run under KUnit as they are.
  */
 #ifndef _MM_DAMON_DARC_H
@@ -40,7 +40,7 @@ enum darc_mark {
 
 /**
  * struct darc_room - what bounds the watermarks of a zone, in pages
- * @zone_high:	the zone's own high watermark, that of the original reclaim
+ * @zone_high:	up to where the original reclaim goes on
  * @managed:	what there is of it
  */
 struct darc_room {
@@ -63,6 +63,8 @@ enum darc_state {
 };
 
 /* darc-wmarks.c */
+unsigned long darc_zone_high(const struct zone *zone, bool tiering);
+unsigned long darc_zone_free(struct zone *zone);
 unsigned long *darc_find_mark(struct darc_marks *marks, enum darc_mark which);
 void darc_resolve(struct darc_marks *marks, const struct darc_marks *own,
 		  const struct darc_room *room);

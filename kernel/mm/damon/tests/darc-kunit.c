@@ -565,6 +565,30 @@ static void pressure_bounds(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, DAMOS_QUOTA_GOAL_TUNER_TEMPORAL, s->quota.goal_tuner);
 }
 
+/* What the kernel's own reclaim does not count as free, and up to where it goes. */
+static void what_is_free(struct kunit *test)
+{
+	struct zone *zone = kunit_kzalloc(test, sizeof(*zone), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, zone);
+	zone->_watermark[WMARK_HIGH] = 40;
+	zone->_watermark[WMARK_PROMO] = 50;
+	KUNIT_EXPECT_EQ(test, 0, darc_zone_free(zone));
+	atomic_long_set(&zone->vm_stat[NR_FREE_PAGES], 100);
+	KUNIT_EXPECT_EQ(test, 100, darc_zone_free(zone));
+	zone->nr_free_highatomic = 10;
+	KUNIT_EXPECT_EQ(test, 90, darc_zone_free(zone));
+	atomic_long_set(&zone->vm_stat[NR_FREE_CMA_PAGES], 30);
+	KUNIT_EXPECT_EQ(test, 60, darc_zone_free(zone));
+	/* They are not read at the same time. */
+	zone->nr_free_highatomic = 110;
+	KUNIT_EXPECT_EQ(test, 0, darc_zone_free(zone));
+
+	zone->watermark_boost = 100;
+	KUNIT_EXPECT_EQ(test, 40, darc_zone_high(zone, false));
+	KUNIT_EXPECT_EQ(test, 50, darc_zone_high(zone, true));
+}
+
 static struct kunit_case darc_cases[] = {
 	KUNIT_CASE(defaults),
 	KUNIT_CASE(writes_keep_order),
@@ -586,6 +610,7 @@ static struct kunit_case darc_cases[] = {
 	KUNIT_CASE(stop_and_go),
 	KUNIT_CASE(blocks_are_looked_at),
 	KUNIT_CASE(pressure_bounds),
+	KUNIT_CASE(what_is_free),
 	{}
 };
 
