@@ -157,6 +157,7 @@ struct damos_quota {
 
 /* private: quota.c's */
 	bool charge_passed;		/* only what filters let through counts */
+	bool rarest_first;		/* and oldest of that, instead of by weights */
 	u64 window_start;		/* in ns of ktime_get() */
 	unsigned long charged_sz;	/* in this window */
 	u64 charged_ns;

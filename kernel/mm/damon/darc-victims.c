@@ -200,8 +200,7 @@ void darc_aim(struct damos *s, const struct damon_attrs *attrs, enum darc_state 
 	s->pattern.min_sz_region = PAGE_SIZE;
 	s->pattern.max_nr_accesses = damon_max_nr_accesses(attrs) / RARE_SHARE;
 	s->action = reclaim ? DAMOS_PAGEOUT : DAMOS_STAT;
-	s->quota.weight_nr_accesses = reclaim;
-	s->quota.weight_age = reclaim;
+	s->quota.rarest_first = reclaim;
 	/* All that is allowed in the first window, by proportion from then on. */
 	damos_for_each_quota_goal(goal, &s->quota)
 		proportional |= psi_us && goal->last_psi_total;

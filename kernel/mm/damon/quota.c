@@ -156,6 +156,12 @@ bool damos_quota_begin(struct damon_ctx *ctx, struct damos *s, u64 now)
 	return begins;
 }
 
+static bool has_priorities(const struct damos_quota *quota)
+{
+	return quota->rarest_first || quota->weight_sz || quota->weight_nr_accesses ||
+	       quota->weight_age;
+}
+
 /**
  * damos_quota_choose() - see which memory comes first in what is left of a window
  * @ctx:	the calling kdamond's
@@ -173,8 +179,7 @@ void damos_quota_choose(struct damon_ctx *ctx, struct damos *s)
 
 	quota->min_score = 0;
 	quota->min_score_sz = ULONG_MAX;
-	if (!damos_quota_is_set(quota) ||
-	    (!quota->weight_sz && !quota->weight_nr_accesses && !quota->weight_age))
+	if (!damos_quota_is_set(quota) || !has_priorities(quota))
 		return;
 	damon_for_each_target(t, ctx) {
 		damon_for_each_region(r, t) {
@@ -339,6 +344,24 @@ static bool wants_cold(enum damos_action action)
 	}
 }
 
+/*
+ * First by access frequency, then by age: each frequency that the pattern allows has
+ * scores of its own, as far as there are enough of them.
+ */
+static unsigned int score_of_rarest(const struct damon_ctx *ctx, const struct damon_region *r,
+				    const struct damos *s)
+{
+	u64 most = min(s->pattern.max_nr_accesses, damon_max_nr_accesses(&ctx->attrs));
+	u64 least = min_t(u64, s->pattern.min_nr_accesses, most);
+	u64 rates = most - least + 1;
+	u64 rarity = most - clamp_t(u64, r->nr_accesses, least, most);
+	unsigned int first = div64_u64(rarity * (DAMOS_MAX_SCORE + 1), rates);
+	unsigned int after = div64_u64((rarity + 1) * (DAMOS_MAX_SCORE + 1), rates);
+
+	return first + (after - first) * log_score(r->age, MOST_AGE_LOG) /
+		       (DAMOS_MAX_SCORE + 1);
+}
+
 /**
  * damos_score() - which priority a region has for a scheme
  * @ctx:	the context
@@ -347,7 +370,7 @@ static bool wants_cold(enum damos_action action)
  *
  * Age makes memory that is accessed hotter, and other memory colder.
  *
- * Return: from 0 to DAMOS_MAX_SCORE; 0 without weights.
+ * Return: from 0 to DAMOS_MAX_SCORE; 0 where all memory has the same priority.
  */
 unsigned int damos_score(const struct damon_ctx *ctx, const struct damon_region *r,
 			 const struct damos *s)
@@ -361,6 +384,8 @@ unsigned int damos_score(const struct damon_ctx *ctx, const struct damon_region 
 	unsigned int rate, age;
 	unsigned long sz;
 
+	if (quota->rarest_first)
+		return score_of_rarest(ctx, r, s);
 	if (!all)
 		return 0;
 	sz = damon_bytes(ctx, damon_sz_region(r)) >> PAGE_SHIFT;

@@ -413,21 +413,53 @@ static void oldest_of_rarest_first(struct kunit *test)
 	fake_region(test, t, 5, 6, 0, 0);
 	fake_region(test, t, 6, 7, 0, 50);
 	fake_region(test, t, 7, 8, 3, 50);	/* accessed too often */
+	fake_region(test, t, 8, 9, 1, 1000);
+	fake_region(test, t, 9, 10, 2, 0);
 	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "3-4");
 	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "6-7");
 	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "1-2");
 	/* Their ages have begun anew: now they are like this one. */
-	EXPECT_REGIONS(test, t, "0-1:500 1-2:0 2-3:1000 3-4:0 4-5:10 5-6:0 6-7:0 7-8:50");
+	EXPECT_REGIONS(test, t,
+		       "0-1:500 1-2:0 2-3:1000 3-4:0 4-5:10 5-6:0 6-7:0 7-8:50 8-9:1000 9-10:0");
 	t->regions[1].nr_accesses = 10;
 	t->regions[3].nr_accesses = 10;
 	t->regions[6].nr_accesses = 10;
 	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "5-6");
 	t->regions[5].nr_accesses = 10;
+	/* Of what is accessed as rarely, that for which it has been so for longest. */
+	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "8-9");
+	t->regions[8].nr_accesses = 10;
 	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "4-5");
 	t->regions[4].nr_accesses = 10;
 	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "0-1");
 	t->regions[0].nr_accesses = 10;
+	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "9-10");
+	t->regions[9].nr_accesses = 10;
 	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "");
+}
+
+/* Frequency and age of any memory that may be reclaimed, in this order. */
+static void rate_goes_before_age(struct kunit *test)
+{
+	static const unsigned int ages[] = { 0, 5, 50, 500, 50000, UINT_MAX };
+	struct damon_ctx *ctx = fake_ctx(test);
+	struct damos *s = victims(test, ctx, PAGE_SIZE);
+	struct damon_region r = { .ar.end = PAGE_SIZE };
+	unsigned int i, last = 0;
+
+	darc_aim(s, &ctx->attrs, DARC_RECLAIMING, 0);
+	for (r.nr_accesses = 2; r.nr_accesses <= 2; r.nr_accesses--) {
+		for (i = 0; i < ARRAY_SIZE(ages); i++) {
+			unsigned int score;
+
+			r.age = ages[i];
+			score = damos_score(ctx, &r, s);
+			if (r.nr_accesses < 2 || i)
+				KUNIT_EXPECT_GT(test, score, last);
+			KUNIT_EXPECT_LE(test, score, DAMOS_MAX_SCORE);
+			last = score;
+		}
+	}
 }
 
 static void size_does_not_matter(struct kunit *test)
@@ -604,6 +636,7 @@ static struct kunit_case darc_cases[] = {
 	KUNIT_CASE(care),
 	KUNIT_CASE(attributes),
 	KUNIT_CASE(oldest_of_rarest_first),
+	KUNIT_CASE(rate_goes_before_age),
 	KUNIT_CASE(size_does_not_matter),
 	KUNIT_CASE(only_when_told),
 	KUNIT_CASE(watching_looks),
