@@ -165,6 +165,7 @@ struct damos_quota {
 	u64 total_charged_sz;		/* tried of late, for the throughput */
 	u64 total_charged_ns;
 	unsigned long esz_by_goals;
+	unsigned int max_score;		/* what is above it has had its turn */
 	unsigned int min_score;		/* what is below it is for later, */
 	unsigned long min_score_sz;	/* and so is more than this much of it */
 	unsigned long charge_target_from; /* where to go on: in which target, */
@@ -340,6 +341,7 @@ struct damos {
 	bool walk_done;
 	bool core_passed;		/* what it is applied to: no other filter is asked */
 	unsigned long sz_seen;		/* bytes of folios that it was tried on: may overflow */
+	bool untouched;			/* set by operations that have left a range alone */
 };
 
 /**

@@ -24,7 +24,7 @@
 #include "targets.h"
 
 /* Memory is chosen by priority so many times at most, see has_left_some(). */
-#define MOST_TURNS	8
+#define MOST_TURNS	(DAMOS_MAX_SCORE + 1)
 
 /* How long a bite shall take, in ns; and between which sizes that is tried, in bytes. */
 #define BITE_NS		(10 * NSEC_PER_MSEC)
@@ -151,6 +151,7 @@ static unsigned long end_of_slice(const struct round *round, unsigned int score,
 struct outcome {
 	unsigned long applied;
 	unsigned long passed;
+	bool touched;
 	u64 ns;
 };
 
@@ -187,7 +188,9 @@ static void act_in_bites(struct round *round, struct damon_target *t,
 		bite.start = bite.end;
 		bite.end = range->end;
 		bite.end = end_of_bite(round, &bite);
+		round->s->untouched = false;
 		out->applied += ctx->ops.apply_scheme(ctx, t, &bite, round->s, &out->passed);
+		out->touched |= !round->s->untouched;
 		ns = ktime_get_ns() - begin;
 		out->ns += ns;
 		size_bite(round, ns);
@@ -211,6 +214,7 @@ static void act(struct round *round, struct damon_target *t, struct damon_addr_r
 		return;
 	}
 	out->passed = damon_bytes(ctx, range->end - range->start);
+	out->touched = true;
 	cond_resched();
 }
 
@@ -235,15 +239,16 @@ static void report_after(const struct round *round, const struct candidate *c,
 
 /*
  * Act on a range, in slices of which each is short enough for the time that is
- * left.  Makes it end where the quota does.
+ * left.  Makes it end where the quota does.  Returns whether any of it was touched.
  */
-static void try_range(struct round *round, const struct candidate *c,
+static bool try_range(struct round *round, const struct candidate *c,
 		      struct damon_addr_range *range)
 {
 	unsigned long sz_applied = 0, sz_passed = 0;
 	struct damos_quota *quota = &round->s->quota;
 	struct damon_addr_range slice = *range;
 	struct damos_stat *stat = &round->s->stat;
+	bool touched = false;
 
 	while (slice.start < range->end) {
 		struct outcome out;
@@ -256,6 +261,7 @@ static void try_range(struct round *round, const struct candidate *c,
 		act(round, c->t, &slice, &out);
 		sz_applied += out.applied;
 		sz_passed += out.passed;
+		touched |= out.touched;
 		damos_quota_charge(quota, c->score,
 				   damon_bytes(round->ctx, slice.end - slice.start),
 				   out.passed, out.ns);
@@ -266,13 +272,14 @@ static void try_range(struct round *round, const struct candidate *c,
 	range->end = slice.start;
 	round->at = (struct place){ c->target_idx, range->end };
 	if (range->start == range->end)
-		return;
+		return false;
 	stat->nr_tried++;
 	stat->sz_tried += damon_bytes(round->ctx, range->end - range->start);
 	stat->nr_applied += sz_applied > 0;
 	stat->sz_applied += sz_applied;
 	stat->sz_ops_filter_passed += sz_passed;
 	report_after(round, c, range, sz_passed);
+	return touched;
 }
 
 /* Whether there may be so many more regions, and there is memory for them. */
@@ -336,12 +343,13 @@ static unsigned int apply_to_region(struct round *round, struct damon_target *t,
 	};
 	unsigned long end = range.end;
 
+	if (c.score > round->s->quota.max_score)
+		return at;
 	while (!round->stopped &&
 	       damos_next_passing(round->ctx, target_idx, round->s, &range, end)) {
 		unsigned long passing_end = range.end;
 
-		try_range(round, &c, &range);
-		if (range.end > range.start)
+		if (try_range(round, &c, &range))
 			renew(round, &c, &range);
 		if (range.end < passing_end) {
 			leave_for_later(round, &c, range.end);
@@ -436,16 +444,13 @@ static void apply_around(struct round *round, const struct place *from,
 		apply_between(round, &front, begin);
 }
 
-/*
- * Whether to choose again: what came first has left something of the quota.  What was
- * tried is young now, so that others come first.
- */
-static bool has_left_some(const struct round *round)
+/* Whether to choose again, of others: what came first has left something of the quota. */
+static bool has_left_some(struct round *round)
 {
-	const struct damos_quota *quota = &round->s->quota;
+	struct damos_quota *quota = &round->s->quota;
 
 	return quota->charge_passed && round->s->action != DAMOS_STAT && !round->stopped &&
-	       quota->min_score_sz != ULONG_MAX && !damos_quota_is_full(quota);
+	       !damos_quota_is_full(quota) && damos_quota_choose_next(quota);
 }
 
 /* Go on next time from what was left first, or else from where this was called off. */
@@ -495,6 +500,7 @@ bool damos_apply(struct damon_ctx *ctx, struct damos *s, unsigned int scheme_idx
 		round.nr_regions += t->nr_regions;
 	if (damos_quota_begin(ctx, s, ktime_get_ns()))
 		trace_damos_esz(ctx->idx, scheme_idx, quota->esz);
+	quota->max_score = DAMOS_MAX_SCORE;
 	if (!damos_quota_is_full(quota)) {
 		if (s->action != DAMOS_STAT)
 			cut_at(&round, from.target_idx, from.addr);

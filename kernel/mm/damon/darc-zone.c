@@ -291,7 +291,10 @@ static bool has_to_end(struct darc_zone *z, bool reclaim)
 	       darc_look(z) != (reclaim ? DARC_RECLAIMING : DARC_WATCHING);
 }
 
-/* Look at a block, or a part of it, and reclaim of it what it is time for. */
+/*
+ * Look at a block, or a part of it, and reclaim of it what it is time for.  When a block
+ * is looked at for the first time it is not yet, so that leaves it as it is.
+ */
 static unsigned long apply_to_block(struct damon_ctx *ctx, struct damon_target *t,
 				    const struct damon_addr_range *block, struct damos *s,
 				    unsigned long *sz_passed)
@@ -303,6 +306,8 @@ static unsigned long apply_to_block(struct damon_ctx *ctx, struct damon_target *
 
 	forget_probes(z, block);
 	done = z->pa.apply_scheme(ctx, t, block, s, &passed);
+	if (passed || (look && look->at))
+		s->untouched = false;
 	if (look)
 		darc_note_look(look, now, s->sz_seen - seen, passed);
 	z->looks.next = block->end;
@@ -328,16 +333,18 @@ static unsigned long apply(struct damon_ctx *ctx, struct damon_target *t,
 	struct darc_zone *z = ctx->owner;
 	unsigned long done = 0;
 
+	s->untouched = true;
 	while (block.end < range->end) {
+		cond_resched();
+		block.start = block.end;
+		block.end = min(range->end, round_down(block.start, BLOCK_SZ) + BLOCK_SZ);
+		if (!is_due(z, block.start, reclaim))
+			continue;
 		if (has_to_end(z, reclaim)) {
 			darc_aim_at_nothing(s);
 			break;
 		}
-		block.start = block.end;
-		block.end = min(range->end, round_down(block.start, BLOCK_SZ) + BLOCK_SZ);
-		if (is_due(z, block.start, reclaim))
-			done += apply_to_block(ctx, t, &block, s, sz_passed);
-		cond_resched();
+		done += apply_to_block(ctx, t, &block, s, sz_passed);
 	}
 	return done;
 }

@@ -188,7 +188,10 @@ void damos_quota_choose(struct damon_ctx *ctx, struct damos *s)
 
 			if (!damos_matches(ctx, s, r))
 				continue;
-			sum = &sz[damos_score(ctx, r, s)];
+			score = damos_score(ctx, r, s);
+			if (score > quota->max_score)
+				continue;
+			sum = &sz[score];
 			while (damos_next_passing(ctx, target_idx, s, &range,
 						  r->ar.end)) {
 				*sum = size_add(*sum, damon_bytes(ctx, range.end - range.start));
@@ -206,6 +209,24 @@ void damos_quota_choose(struct damon_ctx *ctx, struct damos *s)
 		}
 		left -= sz[score];
 	}
+}
+
+/**
+ * damos_quota_choose_next() - see to it that others come first the next time
+ * @quota:	a quota that something is left of, after what was chosen was tried
+ *
+ * Return: whether there are others.
+ */
+bool damos_quota_choose_next(struct damos_quota *quota)
+{
+	quota->max_score = quota->min_score;
+	/* Its part of the quota was used up, so not all that has this score was tried. */
+	if (quota->min_score_sz < PAGE_SIZE)
+		return true;
+	if (!quota->max_score || quota->min_score_sz == ULONG_MAX)
+		return false;
+	quota->max_score--;
+	return true;
 }
 
 /* What is left of the window's time; nothing where that is not worth a slice. */

@@ -38,6 +38,7 @@ int damos_check_quota(const struct damos_quota *quota);
 bool damos_quota_is_set(const struct damos_quota *quota);
 bool damos_quota_begin(struct damon_ctx *ctx, struct damos *s, u64 now);
 void damos_quota_choose(struct damon_ctx *ctx, struct damos *s);
+bool damos_quota_choose_next(struct damos_quota *quota);
 bool damos_quota_is_full(const struct damos_quota *quota);
 unsigned long damos_quota_left(const struct damos_quota *quota, unsigned int score);
 unsigned long damos_quota_slice(const struct damos_quota *quota, unsigned int score);

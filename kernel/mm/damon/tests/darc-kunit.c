@@ -462,6 +462,27 @@ static void rate_goes_before_age(struct kunit *test)
 	}
 }
 
+/* What it was not time to look at stays first. */
+static void tries_in_vain(struct kunit *test)
+{
+	struct damon_ctx *ctx = fake_ctx(test);
+	struct damon_target *t = fake_target(test, ctx);
+	struct damos *s = victims(test, ctx, 10 * PAGE_SIZE);
+
+	fake_ops.vain_pages = 40;
+	fake_ops.leaves_alone = true;
+	fake_region(test, t, 0, 20, 0, 500);
+	fake_region(test, t, 20, 40, 0, 50);
+	fake_region(test, t, 40, 60, 0, 5);
+	fake_region(test, t, 60, 80, 1, 1000);
+	/* Others of the same window get their turn nevertheless. */
+	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "0-10 10-20 20-30 30-40 40-50");
+	EXPECT_REGIONS(test, t, "0-20:500 20-40:50 40-50:0 50-60:5 60-80:1000");
+	fake_ops.vain_pages = 0;
+	EXPECT_FIRST(test, s, ctx, DARC_RECLAIMING, "0-10");
+	EXPECT_REGIONS(test, t, "0-10:0 10-20:500 20-40:50 40-50:0 50-60:5 60-80:1000");
+}
+
 static void size_does_not_matter(struct kunit *test)
 {
 	struct damon_ctx *ctx = fake_ctx(test);
@@ -637,6 +658,7 @@ static struct kunit_case darc_cases[] = {
 	KUNIT_CASE(attributes),
 	KUNIT_CASE(oldest_of_rarest_first),
 	KUNIT_CASE(rate_goes_before_age),
+	KUNIT_CASE(tries_in_vain),
 	KUNIT_CASE(size_does_not_matter),
 	KUNIT_CASE(only_when_told),
 	KUNIT_CASE(watching_looks),

@@ -41,8 +41,10 @@ static unsigned long note_action(struct damon_ctx *ctx, struct damon_target *t,
 	fake_ops.pages_done += bytes >> PAGE_SHIFT;
 	while (ktime_get_ns() < until)
 		cpu_relax();
-	if (range->start >> PAGE_SHIFT < fake_ops.vain_pages)
+	if (range->start >> PAGE_SHIFT < fake_ops.vain_pages) {
+		s->untouched = fake_ops.leaves_alone;
 		return 0;
+	}
 	*sz_passed += bytes;
 	return fake_ops.fails ? 0 : bytes;
 }

@@ -17,6 +17,7 @@
  * @pages_done:		pages of all of them
  * @ns_per_page:	what doing a page takes
  * @vain_pages:		so many pages at the front pass no filter
+ * @leaves_alone:	and are left alone
  * @fails:		nothing is done
  */
 struct fake_ops {
@@ -27,6 +28,7 @@ struct fake_ops {
 	unsigned long pages_done;
 	unsigned long ns_per_page;
 	unsigned long vain_pages;
+	bool leaves_alone;
 	bool fails;
 };
 
