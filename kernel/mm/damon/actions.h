@@ -50,6 +50,7 @@ struct damon_batch {
 };
 
 /* batch.c */
+bool damon_has_room_outside(struct folio *folio);
 void damon_batch_add(struct damon_batch *batch, struct folio *folio);
 bool damon_batch_is_full(const struct damon_batch *batch);
 unsigned long damon_batch_flush(struct damon_batch *batch);

@@ -6,6 +6,7 @@
  * but not with so many that memory which is in use is kept from reclaim for long.
  */
 
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/page_idle.h>
 #include <linux/swap.h>
@@ -15,11 +16,31 @@
 
 #define PAGES_PER_BATCH		512
 
+/**
+ * damon_has_room_outside() - whether there is room for what a folio holds
+ * @folio:	the folio, with a reference
+ *
+ * There is none for memory that needs swap space where there is none left, or none
+ * for the cgroup that it belongs to: to reclaim it would be work in vain, each time,
+ * and would split it where it is a huge page.
+ */
+bool damon_has_room_outside(struct folio *folio)
+{
+	struct mem_cgroup *memcg;
+	bool has;
+
+	if (!folio_test_swapbacked(folio) || folio_test_swapcache(folio))
+		return true;
+	rcu_read_lock();
+	memcg = folio_memcg_check(folio);
+	has = (memcg ? mem_cgroup_get_nr_swap_pages(memcg) : get_nr_swap_pages()) > 0;
+	rcu_read_unlock();
+	return has;
+}
+
 static bool reclaim_isolate(struct folio *folio)
 {
-	/* Without room for it, this would be work in vain, each time. */
-	if (folio_test_swapbacked(folio) && !folio_test_swapcache(folio) &&
-	    get_nr_swap_pages() <= 0)
+	if (!damon_has_room_outside(folio))
 		return false;
 	if (!folio_isolate_lru(folio))
 		return false;

@@ -62,6 +62,9 @@ static unsigned long try(struct damos *s, struct damon_batch *batch, struct foli
 	if (s->quota.charge_passed && folio_test_unevictable(folio))
 		return 0;
 	s->sz_seen += folio_size(folio);
+	if (s->quota.charge_passed && s->action == DAMOS_PAGEOUT &&
+	    !damon_has_room_outside(folio))
+		return 0;
 	if (!damos_folio_passes(s, folio))
 		return 0;
 	*sz_passed += folio_size(folio);

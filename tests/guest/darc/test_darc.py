@@ -47,10 +47,15 @@ def more(zone: Zone, before: list[int]) -> list[int]:
     return [now - then for now, then in zip(counts(zone), before, strict=True)]
 
 
+def events_of(name: str) -> int:
+    """How often that has happened since the system has started."""
+    words = Path("/proc/vmstat").read_text().split()
+    return int(words[words.index(name) + 1])
+
+
 def brought_back() -> int:
     """Pages read from swap space, since the system has started."""
-    words = Path("/proc/vmstat").read_text().split()
-    return int(words[words.index("pswpin") + 1])
+    return events_of("pswpin")
 
 
 def is_served(zone: Zone) -> bool:
@@ -473,13 +478,17 @@ def test_nothing_comes_back_of_what_stays_away(zone: Zone, new, swap):
 
 
 def test_without_swap_space(zone: Zone, new):
-    """Anonymous memory stays; to try gets rare, as it is in vain."""
+    """Anonymous memory stays, and huge pages of it stay whole."""
     eager()
     process = new(zone.nid)
-    memory = process.hold(64 * MB)
+    memory, split = process.hold(64 * MB, huge=True), events_of("thp_split_page")
+    assert process.smaps(memory, "AnonHugePages") > 32 * MB
     zone.set_marks(around(zone, below=-24 * MB, gap=32 * MB))
+    tried = zone.number("tried")
     put(ENABLED, ON)
-    wait_until(lambda: zone.number("effective_min_age_us") > 500000, "it is tried more rarely")
+    whole = zone.number("managed")
+    wait_until(lambda: zone.number("tried") - tried > 3 * whole, "all was tried more than once")
+    assert events_of("thp_split_page") == split
     assert zone.state() == "reclaiming"
     assert zone.number("kdamond_pid") in kdamonds()
     process.do(f"read({memory.start}, {len(memory)})")
@@ -494,7 +503,8 @@ def test_swap_space_that_is_full(zone: Zone, new, swap):
     zone.set_marks(around(zone, below=-40 * MB, gap=48 * MB))
     put(ENABLED, ON)
     wait_until(lambda: process.swapped(memory) > 6 * MB, "it is used")
-    wait_until(lambda: zone.number("effective_min_age_us") > 500000, "it is tried more rarely")
+    tried, whole = zone.number("tried"), zone.number("managed")
+    wait_until(lambda: zone.number("tried") - tried > 2 * whole, "all was tried again")
     assert process.swapped(memory) <= 8 * MB
     put(ENABLED, OFF)
     process.do(f"read({memory.start}, {len(memory)})")
@@ -512,6 +522,30 @@ def test_limits_of_a_cgroup_hold(zone: Zone, new, swap, memcg: Path):
     wait_until(lambda: outside.swapped(free) > 48 * MB, "the other one's is reclaimed")
     wait_until(lambda: inside.swapped(limited) > 6 * MB, "and what may be of this one's")
     assert inside.swapped(limited) <= 8 * MB
+    inside.do(f"read({limited.start}, {len(limited)})")
+
+
+def test_a_cgroup_without_swap_space_takes_nothing(zone: Zone, new, swap, memcg: Path):
+    """Neither of the quota of bytes, nor are its huge pages split, until it may have some."""
+    eager()
+    quota = 16 * MB
+    put(DARC / "quotas/bytes", quota)
+    put(DARC / "quotas/reset_interval_ms", 3600000)
+    (memcg / "memory.swap.max").write_text("0")
+    inside, outside = new(zone.nid), new(zone.nid)
+    inside.join(memcg)
+    limited = inside.hold(64 * MB, huge=True)
+    free, split = outside.hold(64 * MB), events_of("thp_split_page")
+    assert inside.smaps(limited, "AnonHugePages") > 32 * MB
+    zone.set_marks(around(zone, below=-120 * MB, gap=130 * MB))
+    put(ENABLED, ON)
+    enough = quota - quota // 32
+    wait_until(lambda: outside.swapped(free) >= enough, "the other one has had all of it")
+    assert events_of("thp_split_page") == split
+    assert inside.swapped(limited) == 0
+    (memcg / "memory.swap.max").write_text("max")
+    put(DARC / "quotas/bytes", 0)
+    wait_until(lambda: inside.swapped(limited) > 32 * MB, "its memory is reclaimed, too")
     inside.do(f"read({limited.start}, {len(limited)})")
 
 

@@ -31,9 +31,11 @@ def bind():
     assert not libc.syscall(238, BIND, ctypes.byref(nodes), 64)
 def unbind():
     assert not libc.syscall(238, 0, None, 0)
-def hold(size):
+def hold(size, huge=False):
     bind()
     at = libc.mmap(None, size, 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    if huge:
+        assert not libc.madvise(ctypes.c_void_p(at), ctypes.c_size_t(size), mmap.MADV_HUGEPAGE)
     for page in range(at, at + size, {PAGE}):
         ctypes.memmove(page, page.to_bytes(8, "little") * 16, 128)
     unbind()
@@ -145,8 +147,8 @@ class Process(Obedient):
     def __init__(self, nid: int) -> None:
         super().__init__(PROGRAM, nid)
 
-    def hold(self, size: int) -> range:
-        at = self.do(f"hold({size})")
+    def hold(self, size: int, huge: bool = False) -> range:
+        at = self.do(f"hold({size}, {huge})")
         assert at
         return range(at, at + size)
 
