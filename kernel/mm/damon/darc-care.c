@@ -56,6 +56,26 @@ unsigned long darc_share(unsigned long refaults, unsigned long out, unsigned lon
 }
 
 /**
+ * darc_growth() - by how much a count has grown
+ * @last:	what it was; becomes what it is
+ * @now:	what it is
+ *
+ * What is counted by CPU is counted twice for a moment, or not at all, when one goes
+ * offline.  A count that is lower than before has not grown, and does so only when
+ * it gets beyond what it was.
+ */
+unsigned long darc_growth(unsigned long *last, unsigned long now)
+{
+	unsigned long more = now - *last;
+
+	/* Counts go on at 0 after the highest number: that is no step back. */
+	if (more > LONG_MAX)
+		return 0;
+	*last = now;
+	return more;
+}
+
+/**
  * darc_judge() - how careful to be
  * @care:	how careful it was until now
  * @outcome:	what has become of what was done meanwhile

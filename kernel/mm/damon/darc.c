@@ -103,8 +103,8 @@ static unsigned long reclaimed_by_others(void)
 #ifdef CONFIG_VM_EVENT_COUNTERS
 	int cpu;
 
-	/* Those of a CPU that goes offline become another one's. */
-	for_each_online_cpu(cpu) {
+	/* Some time after a CPU went offline its counts become another one's. */
+	for_each_possible_cpu(cpu) {
 		const unsigned long *event = per_cpu(vm_event_states, cpu).event;
 
 		nr += READ_ONCE(event[PGSTEAL_KSWAPD]) + READ_ONCE(event[PGSTEAL_DIRECT]) +
@@ -158,22 +158,22 @@ static void count_refaults(unsigned long refaults, unsigned long others, unsigne
 
 static void keep_account(void)
 {
-	unsigned long refaults, others;
-
 	if (!is_to_be_counted()) {
 		account.valid = false;
 		account.others_out = 0;
 		return;
 	}
-	refaults = refaults_of_all();
-	others = reclaimed_by_others();
-	if (account.valid)
-		count_refaults(refaults - account.refaults, others - account.others,
-			       jiffies_to_msecs(jiffies - account.at));
-	account.refaults = refaults;
-	account.others = others;
+	if (!account.valid) {
+		account.refaults = refaults_of_all();
+		account.others = reclaimed_by_others();
+		account.valid = true;
+	} else {
+		unsigned long refaults = darc_growth(&account.refaults, refaults_of_all());
+		unsigned long others = darc_growth(&account.others, reclaimed_by_others());
+
+		count_refaults(refaults, others, jiffies_to_msecs(jiffies - account.at));
+	}
 	account.at = jiffies;
-	account.valid = true;
 }
 
 static void judge_later(struct darc_zone *z)

@@ -313,6 +313,22 @@ static void shares(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, darc_share(100, 0, 0));
 }
 
+/* Counts of a CPU that goes offline are elsewhere for a moment, or there twice. */
+static void counts_only_grow(struct kunit *test)
+{
+	unsigned long last = 1000;
+
+	KUNIT_EXPECT_EQ(test, 0, darc_growth(&last, 1000));
+	KUNIT_EXPECT_EQ(test, 100, darc_growth(&last, 1100));
+	KUNIT_EXPECT_EQ(test, 0, darc_growth(&last, 300));
+	KUNIT_EXPECT_EQ(test, 0, darc_growth(&last, 1100));
+	KUNIT_EXPECT_EQ(test, 1, darc_growth(&last, 1101));
+	/* They begin at 0 again when there are too many. */
+	last = ULONG_MAX - 9;
+	KUNIT_EXPECT_EQ(test, 20, darc_growth(&last, 10));
+	KUNIT_EXPECT_EQ(test, 10, last);
+}
+
 static unsigned int judge(unsigned int care, unsigned long passed, unsigned long reclaimed,
 			  unsigned long refaulted, unsigned long out)
 {
@@ -654,6 +670,7 @@ static struct kunit_case darc_cases[] = {
 	KUNIT_CASE(any_writes),
 	KUNIT_CASE(fading),
 	KUNIT_CASE(shares),
+	KUNIT_CASE(counts_only_grow),
 	KUNIT_CASE(care),
 	KUNIT_CASE(attributes),
 	KUNIT_CASE(oldest_of_rarest_first),
