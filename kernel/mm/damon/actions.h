@@ -54,6 +54,7 @@ bool damon_has_room_outside(struct folio *folio);
 void damon_batch_add(struct damon_batch *batch, struct folio *folio);
 bool damon_batch_is_full(const struct damon_batch *batch);
 unsigned long damon_batch_flush(struct damon_batch *batch);
+unsigned long damon_nr_reclaimed(void);
 
 /* migrate.c, for batch.c */
 bool damon_migrate_isolate(const struct damos *s, struct folio *folio);

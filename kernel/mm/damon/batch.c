@@ -6,6 +6,7 @@
  * but not with so many that memory which is in use is kept from reclaim for long.
  */
 
+#include <linux/atomic.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/page_idle.h>
@@ -15,6 +16,9 @@
 #include "actions.h"
 
 #define PAGES_PER_BATCH		512
+
+/* Pages, by all schemes. */
+static atomic_long_t nr_reclaimed;
 
 /**
  * damon_has_room_outside() - whether there is room for what a folio holds
@@ -94,11 +98,23 @@ unsigned long damon_batch_flush(struct damon_batch *batch)
 
 	if (list_empty(&batch->folios))
 		return 0;
-	if (batch->s->action == DAMOS_PAGEOUT)
+	if (batch->s->action == DAMOS_PAGEOUT) {
 		nr = reclaim_pages(&batch->folios);
-	else
+		atomic_long_add(nr, &nr_reclaimed);
+	} else {
 		nr = damon_migrate_folios(batch->s, &batch->folios);
+	}
 	batch->nr_pages = 0;
 	cond_resched();
 	return nr << PAGE_SHIFT;
+}
+
+/**
+ * damon_nr_reclaimed() - how many pages schemes have reclaimed since boot
+ *
+ * The kernel's own counts leave these out.  Return: the number; it may overflow.
+ */
+unsigned long damon_nr_reclaimed(void)
+{
+	return atomic_long_read(&nr_reclaimed);
 }

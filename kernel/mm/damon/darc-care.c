@@ -8,7 +8,7 @@
  * has it tried less often.
  *
  * The kernel counts refaults, but not whose they are.  They are shared among those
- * who have reclaimed anything of late: the zones, and the original reclaim.
+ * who have reclaimed anything of late: the zones, and all others.
  */
 
 #include <linux/math64.h>
@@ -53,6 +53,22 @@ unsigned long darc_share(unsigned long refaults, unsigned long out, unsigned lon
 	if (!out || !all_out)
 		return 0;
 	return min_t(u64, damos_muldiv(refaults, out, all_out), out);
+}
+
+/**
+ * darc_others_share() - how many refaults are of what others reclaim meanwhile
+ * @refaults:	all refaults of a time
+ * @others:	pages that others have reclaimed in the same time
+ *
+ * A cgroup at its limit, or a machine short of memory, brings back what it reclaims,
+ * within moments.  The more of what was reclaimed is matched by refaults, the more
+ * of them are of that; few refaults beside much reclaim are of anything.
+ */
+unsigned long darc_others_share(unsigned long refaults, unsigned long others)
+{
+	unsigned long both = min(refaults, others);
+
+	return both ? damos_muldiv(both, both, others) : 0;
 }
 
 /**

@@ -20,6 +20,7 @@
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
 
+#include "actions.h"
 #include "darc.h"
 
 /* When there is nothing to look at. */
@@ -28,6 +29,9 @@
 #define YIELD_MS	200U
 /* When a kdamond could not be started. */
 #define RETRY_MS	500U
+
+/* Refaults are counted for so long at least, in which those that belong together fall. */
+#define COUNT_MS	500U
 
 /* See how it went after so many times the minimum age, in which all was tried. */
 #define JUDGE_AGES	2
@@ -46,6 +50,7 @@ struct darc_params darc_params = {
 static LIST_HEAD(darc_zones);
 static bool enabled;
 static bool zones_changed;
+static unsigned long reclaimed_in_gone_zones;
 static struct workqueue_struct *darc_wq;
 
 static void serve(struct work_struct *work);
@@ -56,7 +61,7 @@ static struct {
 	bool valid;
 	unsigned long at;		/* in jiffies */
 	unsigned long refaults;
-	unsigned long others;		/* pages that the original reclaim took */
+	unsigned long others;		/* pages that others have reclaimed */
 	unsigned long others_out;	/* see @out of struct darc_zone */
 } account;
 
@@ -96,10 +101,14 @@ static unsigned long refaults_of_all(void)
 	       global_node_page_state(WORKINGSET_REFAULT_FILE);
 }
 
-/* Pages that the original reclaim has reclaimed. */
+/*
+ * Pages that the kernel's own reclaim has reclaimed, for a cgroup at its limit as well,
+ * and schemes of others: refaults are not told apart either.
+ */
 static unsigned long reclaimed_by_others(void)
 {
-	unsigned long nr = 0;
+	unsigned long nr = damon_nr_reclaimed() - reclaimed_in_gone_zones;
+	struct darc_zone *z;
 #ifdef CONFIG_VM_EVENT_COUNTERS
 	int cpu;
 
@@ -107,10 +116,11 @@ static unsigned long reclaimed_by_others(void)
 	for_each_possible_cpu(cpu) {
 		const unsigned long *event = per_cpu(vm_event_states, cpu).event;
 
-		nr += READ_ONCE(event[PGSTEAL_KSWAPD]) + READ_ONCE(event[PGSTEAL_DIRECT]) +
-		      READ_ONCE(event[PGSTEAL_KHUGEPAGED]);
+		nr += READ_ONCE(event[PGSTEAL_ANON]) + READ_ONCE(event[PGSTEAL_FILE]);
 	}
 #endif
+	list_for_each_entry(z, &darc_zones, list)
+		nr -= READ_ONCE(z->sum.reclaimed);
 	return nr;
 }
 
@@ -133,10 +143,11 @@ static bool is_to_be_counted(void)
 
 static void count_refaults(unsigned long refaults, unsigned long others, unsigned int ms)
 {
-	unsigned long all;
+	unsigned long all, theirs = darc_others_share(refaults, others);
 	struct darc_zone *z;
 
-	account.others_out = darc_fade(account.others_out, ms) + others;
+	refaults -= theirs;
+	account.others_out = darc_fade(account.others_out, ms) + others - theirs;
 	all = account.others_out;
 	list_for_each_entry(z, &darc_zones, list) {
 		unsigned long reclaimed = READ_ONCE(z->sum.reclaimed);
@@ -158,6 +169,8 @@ static void count_refaults(unsigned long refaults, unsigned long others, unsigne
 
 static void keep_account(void)
 {
+	unsigned int ms = jiffies_to_msecs(jiffies - account.at);
+
 	if (!is_to_be_counted()) {
 		account.valid = false;
 		account.others_out = 0;
@@ -167,13 +180,14 @@ static void keep_account(void)
 		account.refaults = refaults_of_all();
 		account.others = reclaimed_by_others();
 		account.valid = true;
-	} else {
+		account.at = jiffies;
+	} else if (ms >= COUNT_MS) {
 		unsigned long refaults = darc_growth(&account.refaults, refaults_of_all());
 		unsigned long others = darc_growth(&account.others, reclaimed_by_others());
 
-		count_refaults(refaults, others, jiffies_to_msecs(jiffies - account.at));
+		count_refaults(refaults, others, ms);
+		account.at = jiffies;
 	}
-	account.at = jiffies;
 }
 
 static void judge_later(struct darc_zone *z)
@@ -260,6 +274,7 @@ static int renew_zones(struct list_head *gone)
 			darc_halt(z);
 		darc_free_ctx(z);
 		z->gone = true;
+		reclaimed_in_gone_zones += z->sum.reclaimed;
 		list_move_tail(&z->list, gone);
 	}
 	for_each_populated_zone(zone) {

@@ -93,6 +93,7 @@ struct darc_outcome {
 /* darc-care.c */
 unsigned long darc_fade(unsigned long pages, unsigned int ms);
 unsigned long darc_share(unsigned long refaults, unsigned long out, unsigned long all_out);
+unsigned long darc_others_share(unsigned long refaults, unsigned long others);
 unsigned long darc_growth(unsigned long *last, unsigned long now);
 unsigned int darc_judge(unsigned int care, const struct darc_outcome *outcome,
 			unsigned long out);

@@ -549,6 +549,25 @@ def test_a_cgroup_without_swap_space_takes_nothing(zone: Zone, new, swap, memcg:
     inside.do(f"read({limited.start}, {len(limited)})")
 
 
+def test_what_comes_back_to_a_cgroup_at_its_limit(zone: Zone, new, swap, memcg: Path):
+    """It is not counted as if DARC had reclaimed it, which is what it has done before."""
+    eager()
+    new(zone.nid).hold(96 * MB)
+    reclaimed, refaulted = zone.number("reclaimed"), zone.number("refaulted")
+    zone.set_marks(around(zone, below=-40 * MB, gap=48 * MB))
+    put(ENABLED, ON)
+    wait_until(lambda: zone.number("reclaimed") - reclaimed > 48 * MB, "it has reclaimed")
+    (memcg / "memory.max").write_text(str(24 * MB))
+    # On another node, so that this zone has nothing to do with it.
+    inside = new(zones()[0].nid)
+    inside.join(memcg)
+    memory, before = inside.hold(48 * MB), brought_back()
+    inside.begin(f"keep_reading({memory.start}, {len(memory)})")
+    often = 2 * 48 * MB // PAGE
+    wait_until(lambda: brought_back() - before > often, "its memory has come back")
+    assert zone.number("refaulted") - refaulted < 12 * MB
+
+
 def test_a_cgroup_that_reclaims_from_itself(zone: Zone, new, swap, memcg: Path):
     """It is at its limit all the time, while what is reclaimed is the same memory."""
     eager()

@@ -313,6 +313,20 @@ static void shares(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, darc_share(100, 0, 0));
 }
 
+/* What comes back while others reclaim as much is theirs. */
+static void returns_of_others(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, 0, darc_others_share(1000, 0));
+	KUNIT_EXPECT_EQ(test, 0, darc_others_share(0, 1000));
+	/* A cgroup at its limit, all of whose memory is in use. */
+	KUNIT_EXPECT_EQ(test, 1000, darc_others_share(1000, 1000));
+	KUNIT_EXPECT_EQ(test, 1000, darc_others_share(1500, 1000));
+	KUNIT_EXPECT_EQ(test, 810, darc_others_share(900, 1000));
+	/* One that reads files once tells nothing of what else comes back. */
+	KUNIT_EXPECT_EQ(test, 1, darc_others_share(100, 10000));
+	KUNIT_EXPECT_EQ(test, ULONG_MAX, darc_others_share(ULONG_MAX, ULONG_MAX));
+}
+
 /* Counts of a CPU that goes offline are elsewhere for a moment, or there twice. */
 static void counts_only_grow(struct kunit *test)
 {
@@ -670,6 +684,7 @@ static struct kunit_case darc_cases[] = {
 	KUNIT_CASE(any_writes),
 	KUNIT_CASE(fading),
 	KUNIT_CASE(shares),
+	KUNIT_CASE(returns_of_others),
 	KUNIT_CASE(counts_only_grow),
 	KUNIT_CASE(care),
 	KUNIT_CASE(attributes),
