@@ -148,6 +148,8 @@ struct damon_probes {
  * @regions:	array of its regions, in order of address, disjoint
  * @nr_regions:	how many there are
  * @room:	how many there is memory for
+ * @nr_ranges:	of how many separate ranges of addresses they are
+ * @share:	the most regions that it may have
  * @probes:	those of this and of the next sampling interval
  * @sample_begin: when its last samples were begun to be taken
  * @sample_end:	when they had been taken
@@ -161,6 +163,8 @@ struct damon_target {
 	struct damon_region *regions;
 	unsigned int nr_regions;
 	unsigned int room;
+	unsigned int nr_ranges;
+	unsigned int share;
 	struct damon_probes probes[2];
 	ktime_t sample_begin;
 	ktime_t sample_end;

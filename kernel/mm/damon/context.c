@@ -205,9 +205,14 @@ static int prepare_commit(struct damon_ctx *dst, struct damon_ctx *src)
 	if (!attrs_are_sound(&src->attrs) || src->ops.id >= NR_DAMON_OPS)
 		return -EINVAL;
 	err = damos_check(src);
-	if (err || !same_space(dst, src))
+	if (err)
 		return err;
+	if (!same_space(dst, src))
+		return damon_check_bound(src);
 	damon_pair_targets(dst, src);
+	err = damon_check_bound(src);
+	if (err)
+		return err;
 	damon_for_each_target(new, src) {
 		cond_resched();
 		if (!new->before || !new->nr_regions)

@@ -25,6 +25,7 @@
 
 #include "monitor.h"
 #include "schemes.h"
+#include "targets.h"
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/damon.h>
@@ -192,7 +193,8 @@ static int kdamond_fn(void *data)
  *
  * Return: 0; -EBUSY while somebody uses DAMON exclusively, or, with @exclusive,
  * at all, or where a context is served already; -EINVAL for a context without
- * operations; what damos_check() or the making of a thread returns.  Sleeps.
+ * operations; what damos_check(), damon_check_bound() or the making of a thread
+ * returns.  Sleeps.
  */
 int damon_start_group(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive)
 {
@@ -217,7 +219,7 @@ int damon_start_group(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive)
 		else if (damon_is_running(ctxs[i]))
 			err = -EBUSY;
 		else
-			err = damos_check(ctxs[i]);
+			err = damos_check(ctxs[i]) ?: damon_check_bound(ctxs[i]);
 	}
 	if (err)
 		goto out;

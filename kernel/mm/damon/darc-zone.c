@@ -24,6 +24,7 @@
 #include "darc.h"
 #include "ops-common.h"
 #include "schemes.h"
+#include "targets.h"
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/darc.h>
@@ -446,11 +447,15 @@ static int renew_ranges(struct darc_zone *z)
 
 static int set_params(struct darc_zone *z, const struct darc_params *params)
 {
+	struct damon_target *t = list_first_entry(&z->ctx->adaptive_targets,
+						  struct damon_target, list);
 	struct damon_attrs attrs;
 	int err;
 
 	darc_set_attrs(&attrs, params->min_age_us,
 		       size_mul(zone_managed_pages(z->zone), PAGE_SIZE));
+	/* A zone in many pieces has a region for each. */
+	attrs.max_nr_regions = max_t(unsigned long, attrs.max_nr_regions, damon_nr_ranges(t));
 	err = damon_set_attrs(z->ctx, &attrs);
 	if (err)
 		return err;
@@ -496,11 +501,11 @@ int darc_new_ctx(struct darc_zone *z, const struct darc_params *params)
 	z->ctx = ctx;
 	z->stale = true;
 	z->care = 0;
-	err = set_params(z, params);
-	if (!err)
-		err = renew_ranges(z);
+	err = renew_ranges(z);
 	/* It has lost its memory just now: then it is going to be looked at again. */
-	return err == -ENOENT ? 0 : err;
+	if (err == -ENOENT)
+		err = 0;
+	return err ?: set_params(z, params);
 }
 
 /**

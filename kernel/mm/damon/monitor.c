@@ -133,48 +133,20 @@ void damon_report_regions(unsigned int target_id, const struct damon_region *reg
 		trace_damon_aggregated(target_id, &regions[i], nr);
 }
 
-/* What the targets have of regions, before any of them changes. */
-struct holdings {
-	unsigned int nr_regions;
-	unsigned int nr_targets;
-};
-
-static struct holdings count_holdings(struct damon_ctx *ctx)
-{
-	struct holdings all = { .nr_regions = ctx_nr_regions(ctx) };
-	struct damon_target *t;
-
-	damon_for_each_target(t, ctx)
-		all.nr_targets += t->nr_regions > 0;
-	return all;
-}
-
-/* How many regions a target may have, so that all together keep the bound. */
-static unsigned int share_of_bound(const struct damon_ctx *ctx,
-				   const struct damon_target *t,
-				   const struct holdings *all)
-{
-	unsigned int bound = ctx->attrs.max_nr_regions;
-
-	if (all->nr_regions <= bound)
-		return t->nr_regions + (bound - all->nr_regions) / max(all->nr_targets, 1U);
-	return max(div_u64((u64)t->nr_regions * bound, all->nr_regions), 1ULL);
-}
-
 /* The end of an aggregation interval. */
 static void aggregate(struct damon_ctx *ctx)
 {
-	struct holdings all = count_holdings(ctx);
 	struct damon_rules rules = ctx_rules(ctx);
 	unsigned int id = 0;
 	struct damon_mean rate = {};
 	struct damon_target *t;
 
+	damon_share_bound(ctx);
 	damon_for_each_target(t, ctx) {
 		unsigned int i, nr;
 
 		cond_resched();
-		rules.max_nr_regions = share_of_bound(ctx, t, &all);
+		rules.max_nr_regions = t->share;
 		nr = make_regions(ctx, t, &rules);
 		damon_report_regions(id++, ctx->scratch, nr);
 		for (i = 0; i < nr; i++)
@@ -244,15 +216,15 @@ static void align_regions(struct damon_target *t, unsigned int shift)
 /* Keep the bounds on regions where mappings, targets or attributes have changed. */
 static void bound_regions(struct damon_ctx *ctx)
 {
-	struct holdings all = count_holdings(ctx);
 	struct damon_rules rules = ctx_rules(ctx);
 	struct damon_target *t;
 
+	damon_share_bound(ctx);
 	damon_for_each_target(t, ctx) {
 		unsigned int nr = t->nr_regions;
 
 		cond_resched();
-		rules.max_nr_regions = share_of_bound(ctx, t, &all);
+		rules.max_nr_regions = t->share;
 		if (!nr || damon_reserve_regions(&ctx->scratch, &ctx->scratch_room,
 						 0, nr))
 			continue;

@@ -12,6 +12,9 @@
  */
 
 #include <linux/kernel.h>
+#include <linux/log2.h>
+#include <linux/math64.h>
+#include <linux/sched.h>
 #include <linux/string.h>
 
 #include "evidence.h"
@@ -189,42 +192,116 @@ unsigned int damon_merge_regions(struct damon_region *regions, unsigned int nr,
 	return nr ? last + 1 : 0;
 }
 
+/* Costs of joining are told apart by their logarithm, in halves. */
+#define NR_COSTS	192
+
+/* Twice the logarithm; of 0 that of 1. */
+static unsigned int log_halves(u64 x)
+{
+	unsigned int log;
+
+	if (x < 2)
+		return 0;
+	log = ilog2(x);
+	return 2 * log + ((x >> (log - 1)) & 1);
+}
+
+/*
+ * What is lost if @a and @b become one: the square of how much their rates differ, for
+ * the memory of the smaller one, whose rate is to change more.  Where rates are the
+ * same, ages count a little.
+ */
+static unsigned int cost_of_joining(const struct damon_region *a,
+				    const struct damon_region *b,
+				    const struct damon_rules *rules)
+{
+	unsigned int rates = abs_diff(a->nr_accesses, b->nr_accesses);
+	unsigned int ages = abs_diff(log_halves(a->age + 1ULL), log_halves(b->age + 1ULL));
+	unsigned long sz = min(damon_sz_region(a), damon_sz_region(b)) >> rules->shift;
+	u64 differ;
+
+	/* In thousandths of the most that rates can differ by. */
+	differ = div_u64(rates * 1000ULL, max(rules->max_nr_accesses, 1U));
+	return min(2 * log_halves(differ + ages) + log_halves(sz), NR_COSTS - 1U);
+}
+
+/* Whether @b begins where @a ends. */
+static bool touch(const struct damon_region *a, const struct damon_region *b)
+{
+	return a->ar.end == b->ar.start;
+}
+
+/*
+ * Join pairs of neighbours that cost least, @excess of them or less.  Of those that cost
+ * the same as the dearest, some all over the addresses.  Each region becomes part of one
+ * pair at most, as it then costs something else.  Returns how many regions are left.
+ */
+static unsigned int join_cheapest(struct damon_region *regions, unsigned int nr,
+				  unsigned int excess, const struct damon_rules *rules)
+{
+	unsigned int nr_of_cost[NR_COSTS] = {};
+	unsigned int dearest, wanted = excess, turn = 0, last = 0, i;
+	bool joined = false, deferred = false;
+
+	for (i = 1; i < nr; i++) {
+		if (touch(&regions[i - 1], &regions[i]))
+			nr_of_cost[cost_of_joining(&regions[i - 1], &regions[i], rules)]++;
+	}
+	for (dearest = 0; dearest < NR_COSTS - 1; dearest++) {
+		if (nr_of_cost[dearest] >= wanted)
+			break;
+		wanted -= nr_of_cost[dearest];
+	}
+	wanted = min(wanted, nr_of_cost[dearest]);
+
+	for (i = 1; i < nr; i++) {
+		struct damon_region *a = &regions[last];
+		const struct damon_region *b = &regions[i];
+		unsigned int cost = NR_COSTS;
+
+		/* What @a has become part of ends where @b begins, too. */
+		if (!joined && touch(a, b))
+			cost = cost_of_joining(a, b, rules);
+		if (cost == dearest) {
+			turn += wanted;
+			if (turn < nr_of_cost[dearest])
+				cost = NR_COSTS;
+			else
+				turn -= nr_of_cost[dearest];
+		}
+		/* With the next one it may be cheaper still. */
+		deferred = cost <= dearest && !deferred && i + 1 < nr && touch(b, b + 1) &&
+			   cost_of_joining(b, b + 1, rules) < cost;
+		joined = cost <= dearest && !deferred;
+		if (joined)
+			absorb(a, b, rules->shift);
+		else
+			regions[++last] = *b;
+	}
+	return last + 1;
+}
+
 /**
  * damon_limit_regions() - keep the upper bound on the number of regions
  * @regions:	parts, from damon_merge_regions()
  * @nr:		how many
  * @rules:	what holds for them
  *
- * While there are too many, neighbours are joined that differ by more and more,
- * whatever size that gives.  Returns how many are left: more than the bound only
- * where the target has more ranges of addresses than that.
+ * While there are too many, neighbours are joined, those first with which least is
+ * lost, wherever they are and whatever size that gives.  Returns how many are left: more
+ * than the bound only where the target has more ranges of addresses than that.  Sleeps.
  */
 unsigned int damon_limit_regions(struct damon_region *regions, unsigned int nr,
 				 const struct damon_rules *rules)
 {
-	unsigned int threshold = 0;
-
 	while (nr > rules->max_nr_regions) {
-		unsigned int i, last = 0, left = nr;
+		unsigned int left = join_cheapest(regions, nr, nr - rules->max_nr_regions,
+						  rules);
 
-		for (i = 1; i < nr; i++) {
-			struct damon_region *a = &regions[last];
-			const struct damon_region *b = &regions[i];
-
-			if (left > rules->max_nr_regions &&
-			    a->ar.end == b->ar.start &&
-			    abs_diff(a->nr_accesses, b->nr_accesses) <= threshold) {
-				absorb(a, b, rules->shift);
-				left--;
-			} else {
-				regions[++last] = *b;
-			}
-		}
-		nr = last + 1;
-		if (threshold >= rules->max_nr_accesses)
+		if (left == nr)
 			break;
-		threshold = min((u64)threshold * 2 + damon_rate_threshold(rules),
-				(u64)rules->max_nr_accesses);
+		nr = left;
+		cond_resched();
 	}
 	return nr;
 }

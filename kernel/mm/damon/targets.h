@@ -12,4 +12,9 @@ int damon_reserve_probes(struct damon_probes *probes, unsigned int wanted);
 
 unsigned long damon_pair_targets(struct damon_ctx *dst, struct damon_ctx *src);
 
+/* bound.c */
+unsigned int damon_nr_ranges(const struct damon_target *t);
+int damon_check_bound(const struct damon_ctx *ctx);
+void damon_share_bound(struct damon_ctx *ctx);
+
 #endif /* _MM_DAMON_TARGETS_H */

@@ -272,6 +272,71 @@ static void edges_of_what_moves(struct kunit *test)
 	KUNIT_EXPECT_GE(test, precision, 980);
 }
 
+/* Every other piece of memory is hot. */
+#define STRIPE_SZ	SZ_4M
+
+static enum damon_probe_state look_at_stripes(struct damon_sim *sim, unsigned long addr)
+{
+	return addr / STRIPE_SZ % 2 ? DAMON_PROBE_ACCESSED : DAMON_PROBE_IDLE;
+}
+
+/* Add what is reported hot of the hot memory in each quarter, in pages. */
+static void add_recall(const struct damon_sim *sim, u64 right[4])
+{
+	unsigned long quarter = sim->ranges[0].end / 4, addr;
+	unsigned int i;
+
+	for (i = 0; i < sim->nr_parts; i++) {
+		const struct damon_region *r = &sim->parts[i];
+		struct damon_addr_range hot;
+
+		if (r->nr_accesses * 2 < sim->rules.max_nr_accesses)
+			continue;
+		for (addr = STRIPE_SZ; addr < sim->ranges[0].end; addr += 2 * STRIPE_SZ) {
+			hot = (struct damon_addr_range){ addr, addr + STRIPE_SZ };
+			right[addr / quarter] += common(&r->ar, &hot) >> PAGE_SHIFT;
+		}
+	}
+}
+
+/*
+ * Many more pieces than there may be regions: what cannot be told apart is as much, or
+ * as little, at low addresses as it is at high ones.
+ */
+static void bound_is_even(struct kunit *test)
+{
+	struct damon_rules rules = twenty;
+	u64 right[4] = {}, seed, least = U64_MAX, most = 0;
+	unsigned int i;
+
+	rules.max_nr_regions = 100;
+	for (seed = 1; seed <= NR_SEEDS; seed++) {
+		struct damon_sim *sim = damon_sim_new(test, &rules, 10, seed);
+
+		sim->look = look_at_stripes;
+		sim->ranges[0].end = SZ_2G;
+		sim->nr_ranges = 1;
+		KUNIT_ASSERT_TRUE(test, damon_sim_cover(sim));
+		while (sim->generation < 40) {
+			KUNIT_ASSERT_TRUE(test, damon_sim_interval(sim));
+			if (sim->generation >= 20)
+				add_recall(sim, right);
+		}
+		damon_sim_free(sim);
+		cond_resched();
+	}
+	for (i = 0; i < 4; i++) {
+		u64 all = 20ULL * NR_SEEDS * (SZ_2G / 4 / 2 >> PAGE_SHIFT);
+		u64 recall = div64_u64(right[i] * 1000, all);
+
+		kunit_info(test, "quarter %u: recall %llu\n", i, recall);
+		least = min(least, recall);
+		most = max(most, recall);
+	}
+	KUNIT_EXPECT_GE(test, least, 550);
+	KUNIT_EXPECT_LE(test, most - least, 100);
+}
+
 /* Mean number of regions of such memory in so many intervals. */
 static unsigned int mean_nr_regions(struct kunit *test, struct scene *scene,
 				    unsigned int intervals)
@@ -380,6 +445,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(hot_32_spots),
 	KUNIT_CASE(hot_spot_moves),
 	KUNIT_CASE(edges_of_what_moves),
+	KUNIT_CASE(bound_is_even),
 	KUNIT_CASE(idle_memory),
 	KUNIT_CASE(busy_memory),
 	KUNIT_CASE(warm_memory),

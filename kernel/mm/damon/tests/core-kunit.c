@@ -283,6 +283,8 @@ static void commit_of_many_targets(struct kunit *test)
 		add_target(test, dst, &pids[i / 2], 0, 10, 1 + i % 20);
 	for (i = MANY_TARGETS; i--;)
 		add_target(test, src, &pids[i / 2], 5, 10, 0);
+	/* Each has a region. */
+	src->attrs.max_nr_regions = MANY_TARGETS;
 	KUNIT_EXPECT_LT(test, damon_pair_targets(dst, src), 64 * MANY_TARGETS);
 	KUNIT_ASSERT_EQ(test, 0, damon_commit_ctx(dst, src));
 	/* The first of two goes with the first, although all else comes backwards. */
@@ -308,6 +310,50 @@ static void commit_of_another_space(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, damon_commit_ctx(dst, src));
 	t = target_at(dst, 0);
 	KUNIT_EXPECT_EQ(test, t->regions[0].nr_accesses, 0);
+}
+
+/* A region never covers a gap: the bound on their number cannot be kept. */
+static void more_ranges_than_regions(struct kunit *test)
+{
+	struct damon_addr_range ranges[8];
+	struct damon_ctx *dst = new_ctx(test), *src = new_ctx(test);
+	struct damon_target *t = add_target(test, src, NULL, 0, 0, 0);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		ranges[i].start = i * 10 << PAGE_SHIFT;
+		/* The last two touch. */
+		ranges[i].end = ranges[i].start + ((i < 6 ? 5 : 10) << PAGE_SHIFT);
+	}
+	KUNIT_ASSERT_EQ(test, 0, damon_set_regions(t, ranges, ARRAY_SIZE(ranges)));
+	KUNIT_EXPECT_EQ(test, damon_nr_ranges(t), 7);
+	add_target(test, src, NULL, 0, 10, 0);
+	/* One that gets regions later. */
+	add_target(test, src, NULL, 0, 0, 0);
+	add_target(test, dst, NULL, 0, 100, 16);
+
+	src->attrs.min_nr_regions = 3;
+	src->attrs.max_nr_regions = 8;
+	KUNIT_EXPECT_EQ(test, -EINVAL, damon_commit_ctx(dst, src));
+	KUNIT_EXPECT_EQ(test, -EINVAL, damon_start(&src, 1, false));
+	src->addr_unit = 4096;
+	KUNIT_EXPECT_EQ(test, -EINVAL, damon_commit_ctx(dst, src));
+	KUNIT_EXPECT_EQ(test, dst->attrs.max_nr_regions, 1000);
+	KUNIT_EXPECT_EQ(test, target_at(dst, 0)->regions[0].nr_accesses, 16);
+	src->attrs.max_nr_regions = 9;
+	KUNIT_EXPECT_EQ(test, 0, damon_commit_ctx(dst, src));
+
+	/* Those of a target that goes on with them count as well. */
+	src = new_ctx(test);
+	src->addr_unit = 4096;
+	add_target(test, src, NULL, 0, 0, 0);
+	src->attrs.min_nr_regions = 3;
+	src->attrs.max_nr_regions = 6;
+	KUNIT_EXPECT_EQ(test, -EINVAL, damon_commit_ctx(dst, src));
+	/* With vaddr they may become fewer. */
+	src->ops.id = DAMON_OPS_VADDR;
+	dst->ops.id = DAMON_OPS_VADDR;
+	KUNIT_EXPECT_EQ(test, 0, damon_commit_ctx(dst, src));
 }
 
 /* Of several contexts, none changes if one cannot. */
@@ -539,6 +585,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(commit_without_first_target),
 	KUNIT_CASE(commit_of_many_targets),
 	KUNIT_CASE(commit_of_another_space),
+	KUNIT_CASE(more_ranges_than_regions),
 	KUNIT_CASE(commit_all_or_none),
 	KUNIT_CASE(kdamond_works),
 	KUNIT_CASE(kdamond_ends),

@@ -270,6 +270,77 @@ static void limit_joins_alike_first(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, parts[0].hits, 76);
 }
 
+/* What costs less goes first, wherever it is. */
+static void limit_joins_cheapest(struct kunit *test)
+{
+	struct damon_region rates[] = {
+		region(0, 10, 2, 20), region(10, 10, 0, 20), region(20, 10, 20, 20),
+		region(30, 10, 19, 20),
+	};
+	struct damon_region sizes[] = {
+		region(0, 4, 10, 20), region(4, 200, 20, 20), region(204, 100, 0, 20),
+		region(304, 100, 10, 20),
+	};
+	struct damon_region ages[] = {
+		region(0, 10, 0, 20), region(10, 10, 0, 20), region(20, 10, 0, 20),
+	};
+	struct damon_rules rules = twenty;
+
+	rules.max_nr_regions = 3;
+	memcpy(parts, rates, sizeof(rates));
+	KUNIT_ASSERT_EQ(test, damon_limit_regions(parts, 4, &rules), 3);
+	EXPECT_PART(test, 1, 10, 20, 0);
+	memcpy(parts, sizes, sizeof(sizes));
+	KUNIT_ASSERT_EQ(test, damon_limit_regions(parts, 4, &rules), 3);
+	EXPECT_PART(test, 0, 0, 204, 20);
+	rules.max_nr_regions = 2;
+	ages[0].age = 9;
+	ages[1].age = 10;
+	ages[2].age = 100;
+	memcpy(parts, ages, sizeof(ages));
+	KUNIT_ASSERT_EQ(test, damon_limit_regions(parts, 3, &rules), 2);
+	EXPECT_PART(test, 0, 0, 20, 0);
+}
+
+/* Of what costs the same, some is joined everywhere. */
+static void limit_joins_everywhere(struct kunit *test)
+{
+	unsigned int seen[4] = {}, i, nr;
+	struct damon_rules rules = twenty;
+
+	for (i = 0; i < ROOM; i++)
+		parts[i] = region(i * 10, 10, i % 2 * 20, 20);
+	rules.max_nr_regions = ROOM * 3 / 4;
+	nr = damon_limit_regions(parts, ROOM, &rules);
+	KUNIT_ASSERT_EQ(test, nr, ROOM * 3 / 4);
+	for (i = 0; i < nr; i++)
+		seen[page_of(parts[i].ar.start) * 4 / (ROOM * 10)]++;
+	for (i = 0; i < 4; i++) {
+		KUNIT_EXPECT_GE(test, seen[i], nr / 4 - 2);
+		KUNIT_EXPECT_LE(test, seen[i], nr / 4 + 2);
+	}
+}
+
+/* Costs that rise, or fall, from one pair to the next: it does not take for ever. */
+static void limit_of_slopes(struct kunit *test)
+{
+	struct damon_rules rules = twenty;
+	unsigned int fall, i;
+
+	rules.max_nr_accesses = ROOM * ROOM;
+	rules.max_nr_regions = 1;
+	for (fall = 0; fall < 2; fall++) {
+		for (i = 0; i < ROOM; i++) {
+			unsigned int at = fall ? ROOM - 1 - i : i;
+
+			parts[i] = region(i, 1, 0, 20);
+			parts[i].nr_accesses = at * at;
+		}
+		KUNIT_EXPECT_EQ(test, damon_limit_regions(parts, ROOM, &rules), 1);
+		KUNIT_EXPECT_EQ(test, parts[0].tries, ROOM * 20);
+	}
+}
+
 /* Not over gaps. */
 static void limit_keeps_ranges(struct kunit *test)
 {
@@ -373,6 +444,9 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(merge_without_samples),
 	KUNIT_CASE(merge_unknown),
 	KUNIT_CASE(limit_joins_alike_first),
+	KUNIT_CASE(limit_joins_cheapest),
+	KUNIT_CASE(limit_joins_everywhere),
+	KUNIT_CASE(limit_of_slopes),
 	KUNIT_CASE(limit_keeps_ranges),
 	KUNIT_CASE(limit_ends),
 	KUNIT_CASE(split_large),

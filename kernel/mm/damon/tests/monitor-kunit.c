@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* When samples are taken, and which of them count. */
 
+#include <kunit/static_stub.h>
 #include <kunit/test.h>
 #include <linux/ktime.h>
 #include <linux/sizes.h>
 
+#include "../monitor.h"
 #include "simulation.h"
 
 #define MEMORY_SZ	SZ_256M
@@ -253,6 +255,141 @@ static void slow_is_not_late(struct kunit *test)
 	KUNIT_EXPECT_GE(test, sim->parts[0].age, 5);
 }
 
+/* Two targets with one bound, of which some or all have stripes of hot memory. */
+#define SHARED_BOUND	100
+
+static struct {
+	struct damon_ctx *ctx;
+	ktime_t now;
+	bool striped[2];
+	unsigned int nr[2];	/* regions, as reported */
+	unsigned int nr_sampled[2];
+} shared;
+
+static unsigned int shared_place(const struct damon_target *t)
+{
+	return t != list_first_entry(&shared.ctx->adaptive_targets, struct damon_target, list);
+}
+
+static bool shared_sample(struct damon_ctx *ctx, struct damon_target *t,
+			  struct damon_probes *done, struct damon_probes *next)
+{
+	unsigned int place = shared_place(t), i;
+
+	for (i = 0; i < done->nr; i++)
+		done->probe[i].state = shared.striped[place] && done->probe[i].addr / SZ_1M % 2 ?
+				       DAMON_PROBE_ACCESSED : DAMON_PROBE_IDLE;
+	shared.nr_sampled[place] = t->nr_regions;
+	return true;
+}
+
+static ktime_t shared_clock(void)
+{
+	return shared.now;
+}
+
+static void shared_report(unsigned int target_id, const struct damon_region *regions,
+			  unsigned int nr)
+{
+	shared.nr[target_id] = nr;
+}
+
+static void free_shared(void *ctx)
+{
+	damon_destroy_ctx(ctx);
+}
+
+static void begin_shared(struct kunit *test)
+{
+	static const struct damon_addr_range memory = { .end = SZ_256M };
+	struct damon_attrs attrs;
+	unsigned int i;
+
+	memset(&shared, 0, sizeof(shared));
+	shared.ctx = damon_new_ctx();
+	KUNIT_ASSERT_NOT_NULL(test, shared.ctx);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, free_shared, shared.ctx));
+	shared.ctx->ops.id = DAMON_OPS_PADDR;
+	shared.ctx->ops.sample = shared_sample;
+	prandom_seed_state(&shared.ctx->random, 1);
+	attrs = shared.ctx->attrs;
+	attrs.max_nr_regions = SHARED_BOUND;
+	KUNIT_ASSERT_EQ(test, 0, damon_set_attrs(shared.ctx, &attrs));
+	for (i = 0; i < 2; i++) {
+		struct damon_target *t = damon_new_target();
+
+		KUNIT_ASSERT_NOT_NULL(test, t);
+		damon_add_target(shared.ctx, t);
+		KUNIT_ASSERT_EQ(test, 0, damon_set_regions(t, &memory, 1));
+	}
+	kunit_activate_static_stub(test, damon_clock, shared_clock);
+	kunit_activate_static_stub(test, damon_report_regions, shared_report);
+	shared.ctx->restart = true;
+	damon_serve(shared.ctx);
+}
+
+/* The bound holds all the time, for what is reported and for what is sampled. */
+static void pass_shared(struct kunit *test, unsigned int intervals)
+{
+	unsigned int i;
+
+	for (i = 0; i < 20 * intervals; i++) {
+		shared.now = shared.ctx->next_sample;
+		damon_serve(shared.ctx);
+		KUNIT_ASSERT_LE(test, shared.nr[0] + shared.nr[1], SHARED_BOUND);
+		KUNIT_ASSERT_LE(test, shared.nr_sampled[0] + shared.nr_sampled[1],
+				SHARED_BOUND);
+	}
+}
+
+/* Who has many regions gives way to who finds more, and has back what is not needed. */
+static void targets_share_the_bound(struct kunit *test)
+{
+	begin_shared(test);
+	shared.striped[0] = true;
+	pass_shared(test, 30);
+	KUNIT_EXPECT_GE(test, shared.nr[0], SHARED_BOUND * 3 / 4);
+	shared.striped[1] = true;
+	pass_shared(test, 30);
+	KUNIT_EXPECT_GE(test, shared.nr[0], SHARED_BOUND * 2 / 5);
+	KUNIT_EXPECT_GE(test, shared.nr[1], SHARED_BOUND * 2 / 5);
+	shared.striped[0] = false;
+	pass_shared(test, 60);
+	kunit_info(test, "%u and %u regions\n", shared.nr[0], shared.nr[1]);
+	KUNIT_EXPECT_GE(test, shared.nr[1], SHARED_BOUND * 3 / 5);
+}
+
+/* Mappings of vaddr that are in more places than there may be regions. */
+static void small_gaps_are_covered(struct kunit *test)
+{
+	struct damon_addr_range ranges[10];
+	struct damon_target *t;
+	struct damon_attrs attrs;
+	unsigned long at = 0;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
+		ranges[i] = (struct damon_addr_range){ at, at + SZ_1M };
+		at += (2 + i) * SZ_1M;
+	}
+	begin_shared(test);
+	damon_for_each_target(t, shared.ctx)
+		KUNIT_ASSERT_EQ(test, 0, damon_set_regions(t, ranges, ARRAY_SIZE(ranges)));
+	attrs = shared.ctx->attrs;
+	attrs.min_nr_regions = 3;
+	attrs.max_nr_regions = 6;
+	KUNIT_ASSERT_EQ(test, 0, damon_set_attrs(shared.ctx, &attrs));
+	shared.ctx->ops.id = DAMON_OPS_VADDR;
+	shared.ctx->restart = true;
+	pass_shared(test, 3);
+	damon_for_each_target(t, shared.ctx) {
+		KUNIT_ASSERT_EQ(test, t->nr_regions, 3);
+		KUNIT_EXPECT_EQ(test, t->regions[0].ar.start, 0);
+		KUNIT_EXPECT_EQ(test, t->regions[0].ar.end, ranges[7].end);
+		KUNIT_EXPECT_EQ(test, t->regions[2].ar.start, ranges[9].start);
+	}
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(late_looks_do_not_count),
 	KUNIT_CASE(looks_that_waited_do_not_count),
@@ -260,6 +397,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(pace_leaves_time),
 	KUNIT_CASE(unknown_is_not_idle),
 	KUNIT_CASE(slow_is_not_late),
+	KUNIT_CASE(targets_share_the_bound),
+	KUNIT_CASE(small_gaps_are_covered),
 	{}
 };
 
