@@ -383,19 +383,66 @@ static void warm_memory(struct kunit *test)
 	KUNIT_EXPECT_LE(test, nr, 40);
 }
 
-/* All of it at times: chance looks like spots, but the bound holds. */
+/* The mean of what is reported of all memory, in thousandths of the most. */
+static unsigned int mean_rate(const struct damon_sim *sim)
+{
+	u64 sum = 0, pages = 0;
+	unsigned int i;
+
+	for (i = 0; i < sim->nr_parts; i++) {
+		u64 nr = damon_sz_region(&sim->parts[i]) >> PAGE_SHIFT;
+
+		pages += nr;
+		sum += nr * sim->parts[i].nr_accesses;
+	}
+	return div64_u64(sum * 1000, pages * sim->rules.max_nr_accesses);
+}
+
+/*
+ * All of it at times: chance looks like spots.  There is room for all of these, and with
+ * accesses half of the time it is hardly used.  (What is accessed more rarely takes as
+ * many regions as there may be.)  What they are said to be is about right in the mean.
+ */
 static void random_memory(struct kunit *test)
 {
-	struct scene scene = { .sz = SZ_1G, .hot[0].end = SZ_1G, .nr_hot = 1 };
-	unsigned int permille;
+	static const struct {
+		unsigned int missed_permille;
+		unsigned int most_regions;
+		unsigned int least_rate, most_rate;
+	} cases[] = {
+		{ 500, 40, 480, 520 }, { 650, 400, 330, 370 }, { 800, UINT_MAX, 160, 220 },
+		{ 950, UINT_MAX, 25, 60 },
+	};
+	struct damon_rules rules = twenty;
+	unsigned int i, j;
 
-	for (permille = 500; permille < 1000; permille += 150) {
-		unsigned int nr;
+	rules.max_nr_regions = 4000;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		unsigned int nr = 0, rate = 0;
+		struct scene scene = {
+			.sz = SZ_1G, .hot[0].end = SZ_1G, .nr_hot = 1,
+			.missed_permille = cases[i].missed_permille,
+		};
+		struct damon_sim *sim = damon_sim_new(test, &rules, 10, 1);
 
-		scene.missed_permille = permille;
-		nr = mean_nr_regions(test, &scene, 20);
-		kunit_info(test, "%u regions, missed %u permille\n", nr, permille);
-		KUNIT_EXPECT_LE(test, nr, twenty.max_nr_regions);
+		sim->look = look;
+		sim->data = &scene;
+		sim->ranges[0].end = scene.sz;
+		sim->nr_ranges = 1;
+		KUNIT_ASSERT_TRUE(test, damon_sim_cover(sim));
+		for (j = 0; j < 40; j++) {
+			KUNIT_ASSERT_TRUE(test, damon_sim_interval(sim));
+			if (j < 20)
+				continue;
+			nr += sim->nr_parts;
+			rate += mean_rate(sim);
+		}
+		damon_sim_free(sim);
+		kunit_info(test, "%u regions of rate %u, accessed %u permille\n",
+			   nr / 20, rate / 20, 1000 - cases[i].missed_permille);
+		KUNIT_EXPECT_LE(test, nr / 20, cases[i].most_regions);
+		KUNIT_EXPECT_GE(test, rate / 20, cases[i].least_rate);
+		KUNIT_EXPECT_LE(test, rate / 20, cases[i].most_rate);
 	}
 }
 
