@@ -101,12 +101,15 @@ struct damon_region {
  * @region:	index of the region that it stands for
  * @slot:	part of that region
  * @state:	what became of it
+ * @order:	where one accessed bit is for a huge page, the logarithm of how many of the
+ *		smallest regions that has.  Operations set it when they make it ready.
  */
 struct damon_probe {
 	unsigned long addr;
 	unsigned int region;
 	u8 slot;
 	u8 state;
+	u8 order;
 };
 
 /**

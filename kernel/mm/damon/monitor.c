@@ -337,6 +337,7 @@ static void sample_targets(struct damon_ctx *ctx, enum samples which)
 		is_there = sample_target(ctx, t, done, next);
 		if (is_there) {
 			damon_note_probes(t->regions, done);
+			damon_relieve_sentries(t->regions, next, shift);
 			if (which == LAST_SAMPLES && !ctx->paused)
 				is_there = sample_sentries(ctx, t, done);
 		}

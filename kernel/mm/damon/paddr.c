@@ -34,6 +34,16 @@ static void look(const struct damon_ctx *ctx, struct damon_probe *probe)
 	folio_put(folio);
 }
 
+/* Of how many of the smallest regions a folio is, as a logarithm. */
+static unsigned int order_of(const struct damon_ctx *ctx, struct folio *folio)
+{
+	unsigned int region = ilog2(max(ctx->addr_unit, 1UL)) + damon_region_shift(ctx);
+	unsigned int order = folio_order(folio) + PAGE_SHIFT;
+
+	return order > region ? order - region : 0;
+}
+
+/* A folio is made ready as a whole, whatever maps it. */
 static void make_ready(const struct damon_ctx *ctx, struct damon_probe *probe)
 {
 	struct folio *folio = get_folio(ctx, probe->addr);
@@ -46,6 +56,7 @@ static void make_ready(const struct damon_ctx *ctx, struct damon_probe *probe)
 		probe->state = DAMON_PROBE_UNKNOWN;
 	else if (was_young)
 		probe->state = DAMON_PROBE_READY_YOUNG;
+	probe->order = order_of(ctx, folio);
 	folio_put(folio);
 }
 

@@ -59,6 +59,8 @@ void damon_dismiss_sentries(struct damon_region *regions, unsigned int nr);
 void damon_take_sentry(struct damon_region *to, const struct damon_region *from);
 void damon_ask_sentries(struct damon_region *regions, unsigned int nr,
 			struct damon_probes *probes, unsigned int shift);
-void damon_hear_sentries(struct damon_region *regions, struct damon_probes *probes);
+void damon_hear_sentries(struct damon_region *regions, const struct damon_probes *probes);
+void damon_relieve_sentries(struct damon_region *regions, const struct damon_probes *probes,
+			    unsigned int shift);
 
 #endif /* _MM_DAMON_REGIONS_H */

@@ -80,6 +80,17 @@ void damon_ask_sentries(struct damon_region *regions, unsigned int nr,
 	}
 }
 
+/* The sentry of a region has seen an access, in that slot. */
+static void take_alarm(struct damon_region *r, unsigned int slot)
+{
+	struct damon_probe probe = { .slot = slot, .state = DAMON_PROBE_ACCESSED };
+	const struct damon_probes one = { .probe = &probe, .nr = 1 };
+
+	r->alarm = true;
+	r->has_sentry = false;
+	damon_note_probes(r, &one);
+}
+
 /**
  * damon_hear_sentries() - take accesses that they have seen as evidence
  * @regions:	the regions
@@ -88,19 +99,41 @@ void damon_ask_sentries(struct damon_region *regions, unsigned int nr,
  * That there was no access is no news.  That there was one leaves open how much of
  * the region it was to: samples have looked at other places, but not at all times.
  */
-void damon_hear_sentries(struct damon_region *regions, struct damon_probes *probes)
+void damon_hear_sentries(struct damon_region *regions, const struct damon_probes *probes)
 {
 	unsigned int i;
 
 	for (i = 0; i < probes->nr; i++) {
-		struct damon_probe *probe = &probes->probe[i];
+		const struct damon_probe *probe = &probes->probe[i];
+
+		if (probe->state == DAMON_PROBE_ACCESSED)
+			take_alarm(&regions[probe->region], probe->slot);
+	}
+}
+
+/**
+ * damon_relieve_sentries() - ask those whose page is being made ready anew
+ * @regions:	the regions
+ * @probes:	probes that were made ready just now
+ * @shift:	log2 of what an address is aligned to
+ *
+ * All pages of a huge page have one accessed bit.  To make it ready for a probe hides
+ * from a sentry in another place of it what it has seen; but whether the bit was set is
+ * known then.  A huge page that is in two regions has samples enough in each.
+ */
+void damon_relieve_sentries(struct damon_region *regions, const struct damon_probes *probes,
+			    unsigned int shift)
+{
+	unsigned int i;
+
+	for (i = 0; i < probes->nr; i++) {
+		const struct damon_probe *probe = &probes->probe[i];
 		struct damon_region *r = &regions[probe->region];
 
-		r->alarm = probe->state == DAMON_PROBE_ACCESSED;
-		if (r->alarm)
-			r->has_sentry = false;
-		else
-			probe->state = DAMON_PROBE_UNKNOWN;
+		if (probe->state != DAMON_PROBE_READY_YOUNG || r->nr_accesses ||
+		    !is_at_home(r))
+			continue;
+		if (probe->addr >> shift >> probe->order == r->sentry >> shift >> probe->order)
+			take_alarm(r, damon_slot_of(r, r->sentry, shift));
 	}
-	damon_note_probes(regions, probes);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Pages that are looked at for long: whose they are, and what they are good for. */
 
+#include <linux/bitmap.h>
+#include <linux/log2.h>
 #include <linux/sched.h>
 
 #include "regions-fake.h"
@@ -139,6 +141,45 @@ static void unknown_is_no_news(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, page_of(r.sentry), 5UL);
 }
 
+/* A probe makes the huge page ready that a sentry is in: was it accessed until then? */
+static void relieved_sentries_are_asked(struct kunit *test)
+{
+	static const struct {
+		unsigned long page;
+		enum damon_probe_state state;
+		unsigned int order, nr_accesses;
+		bool alarm;
+	} cases[] = {
+		{ 511, DAMON_PROBE_READY_YOUNG, 9, 0, true },
+		{ 511, DAMON_PROBE_READY, 9, 0, false },
+		{ 512, DAMON_PROBE_READY_YOUNG, 9, 0, false },
+		{ 511, DAMON_PROBE_READY_YOUNG, 8, 0, false },
+		{ 511, DAMON_PROBE_READY_YOUNG, 9, 1, false },
+		{ 6, DAMON_PROBE_READY_YOUNG, 0, 0, false },
+		{ 5, DAMON_PROBE_READY_YOUNG, 0, 0, true },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct damon_region r = with_sentry(0, 1024, 5);
+
+		r.nr_accesses = cases[i].nr_accesses;
+		r.tries = 0;
+		room[0] = (struct damon_probe){
+			.addr = cases[i].page << PAGE_SHIFT,
+			.slot = 7,
+			.state = cases[i].state,
+			.order = cases[i].order,
+		};
+		probes.nr = 1;
+		damon_relieve_sentries(&r, &probes, PAGE_SHIFT);
+		KUNIT_EXPECT_EQ_MSG(test, r.alarm, cases[i].alarm, "case %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, r.has_sentry, !cases[i].alarm, "case %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, r.slots[0].hits, cases[i].alarm, "case %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, r.tries, cases[i].alarm, "case %u", i);
+	}
+}
+
 static void merged_regions_keep_one(struct kunit *test)
 {
 	struct damon_region regions[] = {
@@ -197,23 +238,53 @@ static void an_alarm_is_for_what_is_near(struct kunit *test)
 	expect_ages(test, 5, false, none, ARRAY_SIZE(none));
 }
 
-/* In one moment of each WARM_EVERY intervals all of the warm memory is touched. */
-static bool is_touched(const struct damon_sim *sim, unsigned long addr)
+/**
+ * struct memory - accessed bits, as the hardware has them
+ * @order:	log2 of how many pages have one bit
+ * @bits:	they
+ */
+struct memory {
+	unsigned int order;
+	DECLARE_BITMAP(bits, COLD_SZ >> PAGE_SHIFT);
+};
+
+static unsigned long bit_of(const struct memory *memory, unsigned long addr)
 {
-	return addr >= WARM_START && addr < WARM_END && sim->generation % WARM_EVERY == 0;
+	return addr >> PAGE_SHIFT >> memory->order;
 }
 
-static enum damon_probe_state look_warm(struct damon_sim *sim, unsigned long addr)
+static enum damon_probe_state look_at_bit(struct damon_sim *sim, unsigned long addr)
 {
-	/* A sample takes a twentieth of an interval; so may some of the touching. */
-	if (!is_touched(sim, addr) || damon_sim_below(sim, 20))
-		return DAMON_PROBE_IDLE;
-	return DAMON_PROBE_ACCESSED;
+	const struct memory *memory = sim->data;
+
+	return test_bit(bit_of(memory, addr), memory->bits) ? DAMON_PROBE_ACCESSED :
+							      DAMON_PROBE_IDLE;
 }
 
-static enum damon_probe_state saw_warm(struct damon_sim *sim, unsigned long addr)
+static void clear_bit_of(struct damon_sim *sim, struct damon_probe *probe)
 {
-	return is_touched(sim, addr) ? DAMON_PROBE_ACCESSED : DAMON_PROBE_IDLE;
+	struct memory *memory = sim->data;
+
+	probe->order = memory->order;
+	if (__test_and_clear_bit(bit_of(memory, probe->addr), memory->bits))
+		probe->state = DAMON_PROBE_READY_YOUNG;
+}
+
+/*
+ * Each WARM_EVERY intervals all of the warm memory is touched: some in each sampling
+ * interval, from low addresses to high ones.
+ */
+static void touch_warm(struct damon_sim *sim, bool ready)
+{
+	unsigned long sz = (WARM_END - WARM_START) / twenty.max_nr_accesses;
+	unsigned long start = WARM_START + (sim->nr_samples - 1) * sz, addr;
+	struct memory *memory = sim->data;
+
+	if (ready || sim->generation % WARM_EVERY || !sim->generation ||
+	    sim->nr_samples < 1 || sim->nr_samples > twenty.max_nr_accesses)
+		return;
+	for (addr = start; addr <= start + sz; addr += PAGE_SIZE)
+		__set_bit(bit_of(memory, addr), memory->bits);
 }
 
 /* The share of the cold memory, in thousandths, that is older than warm memory gets. */
@@ -245,16 +316,22 @@ static void check_ages(struct damon_sim *sim)
 	}
 }
 
-static void warm_memory_does_not_grow_old(struct kunit *test)
+static void monitor_warm(struct kunit *test, unsigned int order)
 {
+	struct memory *memory = kunit_kzalloc(test, sizeof(*memory), GFP_KERNEL);
 	unsigned int sum = 0;
 	u64 seed;
 
+	KUNIT_ASSERT_NOT_NULL(test, memory);
+	memory->order = order;
 	for (seed = 1; seed <= NR_SEEDS; seed++) {
 		struct damon_sim *sim = damon_sim_new(test, &twenty, 10, seed);
 
-		sim->look = look_warm;
-		sim->saw = saw_warm;
+		bitmap_zero(memory->bits, COLD_SZ >> PAGE_SHIFT);
+		sim->look = look_at_bit;
+		sim->ready = clear_bit_of;
+		sim->wait = touch_warm;
+		sim->data = memory;
 		sim->ranges[0].end = COLD_SZ;
 		sim->nr_ranges = 1;
 		KUNIT_ASSERT_TRUE(test, damon_sim_cover(sim));
@@ -272,6 +349,17 @@ static void warm_memory_does_not_grow_old(struct kunit *test)
 	KUNIT_EXPECT_GE(test, sum / NR_SEEDS, 900);
 }
 
+static void warm_memory_does_not_grow_old(struct kunit *test)
+{
+	monitor_warm(test, 0);
+}
+
+/* Of 2 MB, whatever the size of a page: probes and sentries share accessed bits. */
+static void warm_huge_pages_do_not_grow_old(struct kunit *test)
+{
+	monitor_warm(test, ilog2(SZ_2M) - PAGE_SHIFT);
+}
+
 static struct kunit_case sentries_cases[] = {
 	KUNIT_CASE(only_of_idle_regions_at_home),
 	KUNIT_CASE(no_more_than_there_is_room_for),
@@ -279,10 +367,12 @@ static struct kunit_case sentries_cases[] = {
 	KUNIT_CASE(what_a_sample_finds_idle_is_one),
 	KUNIT_CASE(only_accesses_are_news),
 	KUNIT_CASE(unknown_is_no_news),
+	KUNIT_CASE(relieved_sentries_are_asked),
 	KUNIT_CASE(merged_regions_keep_one),
 	KUNIT_CASE(merged_regions_keep_that_of_the_younger),
 	KUNIT_CASE(an_alarm_is_for_what_is_near),
 	KUNIT_CASE_SLOW(warm_memory_does_not_grow_old),
+	KUNIT_CASE_SLOW(warm_huge_pages_do_not_grow_old),
 	{}
 };
 

@@ -275,7 +275,8 @@ static void answer(struct damon_sim *sim, struct damon_probes *done, bool sentri
 	for (i = 0; i < done->nr; i++) {
 		struct damon_probe *probe = &done->probe[i];
 
-		if (probe->state != DAMON_PROBE_READY)
+		if (probe->state != DAMON_PROBE_READY &&
+		    probe->state != DAMON_PROBE_READY_YOUNG)
 			holds(sim, "sample", "a probe that was not made ready");
 		probe->state = (sentries && sim->saw ? sim->saw : sim->look)(sim, probe->addr);
 	}
@@ -307,8 +308,11 @@ static bool sim_sample(struct damon_ctx *ctx, struct damon_target *t,
 	/* There are none after the last, of which sentries have another call. */
 	if (nr >= sim->rules.max_nr_accesses && next->nr)
 		holds(sim, "choose", "probes that nobody is going to look at");
-	for (i = 0; i < next->nr; i++)
+	for (i = 0; i < next->nr; i++) {
 		next->probe[i].state = DAMON_PROBE_READY;
+		if (sim->ready)
+			sim->ready(sim, &next->probe[i]);
+	}
 	sim->ready_since = sim->now;
 	if (sim->wait)
 		sim->wait(sim, true);

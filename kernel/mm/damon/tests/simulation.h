@@ -24,6 +24,8 @@
  * @late_ns:		how late samples are begun to be taken; may be NULL
  * @wait:		what operations do before they look, and when pages have been made
  *			ready, which may move @now on; may be NULL
+ * @ready:		what making a probe's page ready does to it, and to memory; NULL
+ *			if it becomes ready and nothing else
  * @data:		for these
  * @random:		source of random numbers
  * @seed:		where they began
@@ -50,6 +52,7 @@ struct damon_sim {
 	enum damon_probe_state (*saw)(struct damon_sim *sim, unsigned long addr);
 	u64 (*late_ns)(struct damon_sim *sim);
 	void (*wait)(struct damon_sim *sim, bool ready);
+	void (*ready)(struct damon_sim *sim, struct damon_probe *probe);
 	void *data;
 	struct rnd_state random;
 	u64 seed;
