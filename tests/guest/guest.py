@@ -66,6 +66,20 @@ def kdamonds() -> list[int]:
     return found
 
 
+def wait_for_snapshots() -> None:
+    """Until the one kdamond has worked for a few aggregation intervals of perf damon's default.
+
+    That has twenty samples, and a kdamond sleeps before each.
+    """
+    (kdamond,) = kdamonds()
+
+    def turns() -> int:
+        return int(Path(f"/proc/{kdamond}/schedstat").read_text().split()[2])
+
+    begin = turns()
+    wait_until(lambda: turns() > begin + 100, "the kdamond has taken a hundred samples")
+
+
 def put(path: str, text: object) -> None:
     (ADMIN / path).write_text(str(text))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from interactive_shell import PROMPT, Shell
 
-from guest import CHECKOUT, kdamonds, ok, wait_until
+from guest import CHECKOUT, kdamonds, ok, wait_for_snapshots, wait_until
 
 CTRL_C, CTRL_Z = "\x03", "\x1a"
 RECORDS = "Ctrl-C ends it"
@@ -30,7 +30,7 @@ def shell(here: Path) -> Iterator[Shell]:
 def test_ctrl_c(shell: Shell, here: Path, target: int) -> None:
     shell.run(f"perf damon record {target}")
     shell.read_until(RECORDS)
-    time.sleep(1)
+    wait_for_snapshots()
     shell.type(CTRL_C)
     shown = shell.read_until(PROMPT)
     # By the time the prompt is back, all is written and put back.
@@ -44,7 +44,7 @@ def test_ctrl_c_ends_the_command_too(shell: Shell, here: Path) -> None:
     shell.run("perf damon record -- sleep 600")
     shell.read_until("monitoring")
     wait_until(lambda: b"sleep\x00600" in b"".join(commands()), "the command runs")
-    time.sleep(1)
+    wait_for_snapshots()
     shell.type(CTRL_C)
     shell.read_until(PROMPT)
     assert not [line for line in commands() if line.startswith(b"sleep\x00600")]
@@ -61,6 +61,15 @@ def commands() -> list[bytes]:
     return found
 
 
+def has_terminal(shell: Shell) -> bool:
+    """Whether the worker, a perf-damon that leads its process group, is in the foreground."""
+    group = os.tcgetpgrp(shell.terminal)
+    try:
+        return b"perf-damon" in Path(f"/proc/{group}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 def test_ctrl_z_fg_ctrl_c(shell: Shell, here: Path, target: int) -> None:
     shell.run(f"perf damon record {target}")
     shell.read_until(RECORDS)
@@ -68,7 +77,8 @@ def test_ctrl_z_fg_ctrl_c(shell: Shell, here: Path, target: int) -> None:
     shell.read_until(PROMPT)
     assert len(kdamonds()) == 1, "stopped, not ended"
     shell.run("fg")
-    time.sleep(2)
+    wait_until(lambda: has_terminal(shell), "the shell and the supervisor hand the terminal over")
+    wait_for_snapshots()
     shell.type(CTRL_C)
     shown = shell.read_until(PROMPT)
     assert "captured" in shown
