@@ -19,6 +19,7 @@ MODULES = ("damon_reclaim", "damon_lru_sort", "damon_stat")
 
 EVENT = "damon_aggregated"
 APPLY_EVENT = "damos_before_apply"
+_SYSTEM_RAM = re.compile(r"\s*([0-9a-f]+)-([0-9a-f]+) : System RAM(?: \([^()]*\))?")
 DARC = Path("/sys/kernel/mm/darc")
 DARC_EVENTS = ("darc_start", "darc_stop", "darc_reclaim")
 
@@ -68,11 +69,16 @@ class System:
             return False
 
     def system_ram(self) -> list[tuple[int, int]]:
-        """Physical address ranges [start, end) of System RAM, sorted; raises Error."""
+        """Physical address ranges [start, end) of System RAM, sorted; raises Error.
+
+        Memory that was plugged in stands below the device that it is of, with a word of who did
+        it: "System RAM (kmem)". Ranges that touch are one.
+        """
         ranges = []
-        for line in (self.proc / "iomem").read_text(encoding="ascii").splitlines():
-            match = re.fullmatch(r"([0-9a-f]+)-([0-9a-f]+) : System RAM", line)
-            if match:
+        for line in (
+            (self.proc / "iomem").read_text(encoding="utf-8", errors="replace").splitlines()
+        ):
+            if match := _SYSTEM_RAM.fullmatch(line):
                 start, end = (int(word, 16) for word in match.groups())
                 if end > start:
                     ranges.append((start, end + 1))
@@ -81,7 +87,7 @@ class System:
                 f"{self.proc / 'iomem'} tells no System RAM",
                 "give the physical addresses to monitor: --regions START-END",
             )
-        return sorted(ranges)
+        return _joined(ranges)
 
     def free_permil(self) -> int | None:
         """Free memory in thousandths, as watermarks count it; None where that is not told."""
@@ -203,6 +209,17 @@ class System:
                 f"tracepoint damon:{APPLY_EVENT}",
                 "Linux 6.7 and later have it; record without --schemes",
             )
+
+
+def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sorted, those that touch or overlap made one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def find_perf() -> str:
