@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from perf_damon.analysis.view import View, view
 from perf_damon.errors import DataError, UsageError
 from perf_damon.recording import Recording, Target
-from perf_damon.units import parse_size
+from perf_damon.units import parse_address, parse_address_range, parse_size
 
 _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(us|ms|s|m|h|)")
 _SCALE = {"": 1e9, "s": 1e9, "ms": 1e6, "us": 1e3, "m": 60e9, "h": 3600e9}
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)%")
 _TIME_HINT = "write it as in 5,10 (seconds since the start), 500ms,2s or 5, or 10%-20% or 10%/2"
-_ADDRESS_HINT = "write it as in 0x7f0000000000,0x7f0000100000 or 0x7f0000000000+16M or 1G,2G"
+_ADDRESS_HINT = "write it as in 7f0000000000-7f0000100000, 0x7f0000000000+16M or 1G,2G"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +171,18 @@ def parse_addresses(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"\s*([^,+-]*?)\s*([,+-])\s*([^,+-]*?)\s*", text)
     if not match or not (match[1] or match[3]):
         raise UsageError(f"--address '{text}' is not a range of addresses", _ADDRESS_HINT)
+    first, separator, last = match.groups()
     try:
-        low = parse_size(match[1]) if match[1] else 0
-        high = parse_size(match[3]) if match[3] else 2**64 - 1
-    except UsageError:
-        raise UsageError(f"--address '{text}' is not a range of addresses", _ADDRESS_HINT) from None
-    if match[2] == "+":
-        high = min(low + high, 2**64 - 1)
+        if separator == "+":
+            low = parse_address(first) if first else 0
+            high = min(low + parse_size(last), 2**64 - 1)
+        elif first and last:
+            low, high = parse_address_range(first, last)
+        else:
+            low = parse_address(first) if first else 0
+            high = parse_address(last) if last else 2**64 - 1
+    except UsageError as error:
+        raise UsageError(f"--address '{text}': {error.message}", error.hint) from None
     if low >= high:
         raise UsageError(f"--address '{text}' is empty", _ADDRESS_HINT)
     return low, high

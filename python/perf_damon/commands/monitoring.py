@@ -25,7 +25,7 @@ from perf_damon.control.system import System
 from perf_damon.errors import Error, UsageError
 from perf_damon.options import Parser, argument
 from perf_damon.parameters import Attributes
-from perf_damon.units import format_time_us, parse_size, parse_time_us
+from perf_damon.units import format_time_us, parse_address_range, parse_time_us
 
 OPERATIONS = ("vaddr", "fvaddr", "paddr")
 SAMPLE_US, AGGR_US, UPDATE_US = 5_000, 100_000, 1_000_000
@@ -227,7 +227,7 @@ def parse_regions(text: str) -> tuple[tuple[int, int], ...]:
         start, dash, end = part.partition("-")
         if not dash:
             raise UsageError(f"'{part}' is not START-END")
-        ranges.append((_parse_address(start), _parse_address(end)))
+        ranges.append(parse_address_range(start, end))
     ranges.sort()
     for start, end in ranges:
         if start >= end:
@@ -236,13 +236,6 @@ def parse_regions(text: str) -> tuple[tuple[int, int], ...]:
         if start < end:
             raise UsageError(f"regions overlap at 0x{start:x}")
     return tuple(ranges)
-
-
-def _parse_address(text: str) -> int:
-    # As in /proc/PID/maps, hexadecimal needs no 0x where it has a letter.
-    if re.fullmatch(r"(?=.*[a-fA-F])[0-9a-fA-F]{5,16}", text):
-        return int(text, 16)
-    return parse_size(text)
 
 
 def attributes(args: argparse.Namespace, base: Attributes) -> Attributes:

@@ -22,7 +22,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="seconds from the start (5,10; 5,; 500ms,2s) or shares (10%%-20%%; 10%%/2)",
     )
     parser.add_argument(
-        "--address", metavar="A,B", help="addresses or sizes (0x7f0000000000+16M; 1G,2G)"
+        "--address",
+        metavar="A,B",
+        help="addresses (7f0000000000-7f0000100000; 0x7f0000000000+16M; 1G,2G)",
     )
 
 

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from perf_damon.control.nodes import Dest, Filter
+from perf_damon.errors import UsageError
 from perf_damon.schemes.pattern import format_exact_size
 from perf_damon.schemes.words import Part
-from perf_damon.units import format_address, parse_size
+from perf_damon.units import format_address, parse_address_range, parse_size
 
 PLAIN = ("anon", "young", "active", "unmapped")
 """Types that need no more than their name."""
@@ -46,11 +49,11 @@ def parse_filter(part: Part) -> Filter:
         case "target":
             found.damon_target_idx = value.number("target", 2**31 - 1)
         case "addr":
-            found.addr_start, found.addr_end = _parse_range(value)
+            found.addr_start, found.addr_end = _parse_range(value, parse_address_range)
             if found.addr_start == found.addr_end:
                 value.problem(f"{value.text} is empty")
         case _:
-            found.min, found.max = _parse_range(value)
+            found.min, found.max = _parse_range(value, _parse_sizes)
     return found
 
 
@@ -103,11 +106,21 @@ def format_dests(dests: list[Dest]) -> str:
     return ",".join(f"{dest.id}:{dest.weight}" for dest in dests)
 
 
-def _parse_range(part: Part) -> tuple[int, int]:
+def _parse_range(part: Part, parse: Callable[[str, str], tuple[int, int]]) -> tuple[int, int]:
     low, high = part.partition("-")
     if high is None:
         part.problem(f"'{part.text}' is no range", "START-END, as in 1G-2G")
-    values = low.parse(parse_size), high.parse(parse_size)
+    try:
+        values = parse(low.text, high.text)
+    except UsageError as error:
+        # At the end that is wrong, where it is named.
+        (high if error.message.startswith(f"'{high.text}'") else low).problem(
+            error.message, error.hint
+        )
     if values[0] > values[1]:
         part.problem(f"{low.text} is more than {high.text}")
     return values
+
+
+def _parse_sizes(low: str, high: str) -> tuple[int, int]:
+    return parse_size(low), parse_size(high)

@@ -249,7 +249,7 @@ GOOD = (
     "action=stat apply=5ms goal=user_input:3:current=2 goal=node_mem_used_bp:1:nid=0 reset=2s",
     "action=pageout goal=node_memcg_free_bp:9%:nid=0:path=/a:b tuner=temporal fail_charge=1/2",
     "action=cold watermarks=free_mem_rate:50%:40%:3@5s filter=memcg:/a filter=allow not young",
-    "action=migrate_hot dests=0:1,1:2 filter=addr:4096-1G filter=hugepage_size:1-2 max_snapshots=1",
+    "action=migrate_hot dests=0:1,1:2 filter=addr:4K-1G filter=hugepage_size:1-2 max_snapshots=1",
     "4K max min 5samples 5s 90aggrs pageout 500M 1s [weights 0 3 7] filter=reject target:1",
 )
 
