@@ -16,72 +16,160 @@ from perf_damon.control.state import Command
 from perf_damon.control.sysfs import Sysfs
 from perf_damon.control.system import System
 
-CONTEXT = {
-    "avail_operations": "vaddr\nfvaddr\npaddr",
-    "operations": "vaddr",
-    "monitoring_attrs/intervals/sample_us": "5000",
-    "monitoring_attrs/intervals/aggr_us": "100000",
-    "monitoring_attrs/intervals/update_us": "60000000",
-    "monitoring_attrs/nr_regions/min": "10",
-    "monitoring_attrs/nr_regions/max": "1000",
-    "targets/nr_targets": "0",
-    "schemes/nr_schemes": "0",
-}
+RELEASES = (
+    *("5.18", "5.19", "6.0", "6.2", "6.3", "6.6", "6.7", "6.8", "6.9", "6.10", "6.11", "6.12"),
+    *("6.14", "6.15", "6.16", "6.17", "6.18", "6.19", "7.0", "7.1", "7.2", "7.3"),
+)
+"""Those in which the tree got more files, or files more words."""
 RANGE = ("min", "max")
-SCHEME = {
-    "action": "stat",
-    "apply_interval_us": "0",
-    "target_nid": "-1",
-    **{f"access_pattern/{of}/{end}": "0" for of in ("sz", "nr_accesses", "age") for end in RANGE},
-    "quotas/ms": "0",
-    "quotas/bytes": "0",
-    "quotas/reset_interval_ms": "0",
-    "quotas/effective_bytes": "0",
-    **{f"quotas/weights/{of}_permil": "0" for of in ("sz", "nr_accesses", "age")},
-    "quotas/goals/nr_goals": "0",
-    "watermarks/metric": "none",
-    **{f"watermarks/{of}": "0" for of in ("interval_us", "high", "mid", "low")},
-    "filters/nr_filters": "0",
-    **{
-        f"stats/{of}": "0"
-        for of in ("nr_tried", "sz_tried", "nr_applied", "sz_applied", "qt_exceeds")
+FILES: dict[str, dict[str, tuple[str, str]]] = {
+    "nr_kdamonds": {
+        "state": ("off", "5.18"),
+        "pid": ("-1", "5.18"),
+        "contexts/nr_contexts": ("0", "5.18"),
+        "refresh_ms": ("0", "6.17"),
     },
-    "tried_regions/total_bytes": "0",
-}
-ENTRIES = {
-    "nr_kdamonds": {"state": "off", "pid": "-1", "contexts/nr_contexts": "0"},
-    "nr_contexts": CONTEXT,
-    "nr_targets": {"pid_target": "0", "regions/nr_regions": "0"},
-    "nr_regions": {"start": "0", "end": "0"},
-    "nr_schemes": SCHEME,
+    "nr_contexts": {
+        "avail_operations": ("vaddr\nfvaddr\npaddr", "5.19"),
+        "operations": ("vaddr", "5.18"),
+        "monitoring_attrs/intervals/sample_us": ("5000", "5.18"),
+        "monitoring_attrs/intervals/aggr_us": ("100000", "5.18"),
+        "monitoring_attrs/intervals/update_us": ("60000000", "5.18"),
+        **{
+            f"monitoring_attrs/intervals/intervals_goal/{of}": ("0", "6.15")
+            for of in ("access_bp", "aggrs", "min_sample_us", "max_sample_us")
+        },
+        "monitoring_attrs/nr_regions/min": ("10", "5.18"),
+        "monitoring_attrs/nr_regions/max": ("1000", "5.18"),
+        "monitoring_attrs/probes/nr_probes": ("0", "7.2"),
+        "targets/nr_targets": ("0", "5.18"),
+        "schemes/nr_schemes": ("0", "5.18"),
+        "addr_unit": ("1", "6.18"),
+        "pause": ("N", "7.2"),
+    },
+    "nr_targets": {
+        "pid_target": ("0", "5.18"),
+        "regions/nr_regions": ("0", "5.18"),
+        "obsolete_target": ("N", "6.19"),
+    },
+    "nr_regions": {"start": ("0", "5.18"), "end": ("0", "5.18")},
+    "nr_schemes": {
+        "action": ("stat", "5.18"),
+        "apply_interval_us": ("0", "6.7"),
+        "target_nid": ("-1", "6.11"),
+        **{
+            f"access_pattern/{of}/{end}": ("0", "5.18")
+            for of in ("sz", "nr_accesses", "age")
+            for end in RANGE
+        },
+        "quotas/ms": ("0", "5.18"),
+        "quotas/bytes": ("0", "5.18"),
+        "quotas/reset_interval_ms": ("0", "5.18"),
+        "quotas/effective_bytes": ("0", "6.9"),
+        **{f"quotas/weights/{of}_permil": ("0", "5.18") for of in ("sz", "nr_accesses", "age")},
+        "quotas/goals/nr_goals": ("0", "6.8"),
+        "quotas/goal_tuner": ("consist", "7.1"),
+        "quotas/fail_charge_num": ("0", "7.2"),
+        "quotas/fail_charge_denom": ("0", "7.2"),
+        "watermarks/metric": ("none", "5.18"),
+        **{f"watermarks/{of}": ("0", "5.18") for of in ("interval_us", "high", "mid", "low")},
+        "filters/nr_filters": ("0", "6.3"),
+        "core_filters/nr_filters": ("0", "6.15"),
+        "ops_filters/nr_filters": ("0", "6.15"),
+        "dests/nr_dests": ("0", "6.17"),
+        **{
+            f"stats/{of}": ("0", "5.18")
+            for of in ("nr_tried", "sz_tried", "nr_applied", "sz_applied", "qt_exceeds")
+        },
+        "stats/sz_ops_filter_passed": ("0", "6.14"),
+        "stats/nr_snapshots": ("0", "7.0"),
+        "stats/max_nr_snapshots": ("0", "7.0"),
+        "tried_regions/total_bytes": ("0", "6.6"),
+    },
     "nr_filters": {
-        "type": "anon",
-        "matching": "N",
-        "memcg_path": "",
-        "addr_start": "0",
-        "addr_end": "0",
-        "damon_target_idx": "0",
+        "type": ("anon", "6.3"),
+        "matching": ("N", "6.3"),
+        "memcg_path": ("", "6.3"),
+        "addr_start": ("0", "6.6"),
+        "addr_end": ("0", "6.6"),
+        "damon_target_idx": ("0", "6.6"),
+        "allow": ("N", "6.14"),
+        "min": ("0", "6.15"),
+        "max": ("0", "6.15"),
     },
-    "nr_goals": {"target_metric": "user_input", "target_value": "0", "current_value": "0"},
+    "nr_goals": {
+        "target_metric": ("user_input", "6.9"),
+        "target_value": ("0", "6.8"),
+        "current_value": ("0", "6.8"),
+        "nid": ("0", "6.16"),
+        "path": ("", "6.19"),
+    },
+    "nr_dests": {"id": ("0", "6.17"), "weight": ("0", "6.17")},
 }
-NEWER_SCHEME = {
-    "dests/nr_dests": "0",
-    "core_filters/nr_filters": "0",
-    "ops_filters/nr_filters": "0",
-    "quotas/goal_tuner": "consist",
-    "quotas/fail_charge_num": "0",
-    "quotas/fail_charge_denom": "0",
-    "stats/max_nr_snapshots": "0",
+"""By the file that makes a folder: what it begins with, and since which Linux."""
+WORDS = {
+    "operations": {"vaddr": "5.18", "paddr": "5.18", "fvaddr": "5.19"},
+    "action": {
+        **dict.fromkeys(("willneed", "cold", "pageout", "hugepage", "nohugepage", "stat"), "5.18"),
+        **dict.fromkeys(("lru_prio", "lru_deprio"), "6.0"),
+        **dict.fromkeys(("migrate_hot", "migrate_cold"), "6.11"),
+        "collapse": "7.2",
+    },
+    "type": {
+        **dict.fromkeys(("anon", "memcg"), "6.3"),
+        **dict.fromkeys(("addr", "target"), "6.6"),
+        "young": "6.10",
+        **dict.fromkeys(("active", "unmapped", "hugepage_size"), "6.15"),
+    },
+    "target_metric": {
+        **dict.fromkeys(("user_input", "some_mem_psi_us"), "6.9"),
+        **dict.fromkeys(("node_mem_used_bp", "node_mem_free_bp"), "6.16"),
+        **dict.fromkeys(("node_memcg_used_bp", "node_memcg_free_bp"), "6.19"),
+        **dict.fromkeys(("active_mem_bp", "inactive_mem_bp"), "7.0"),
+        "node_eligible_mem_bp": "7.2",
+    },
+    "goal_tuner": {"consist": "7.1", "temporal": "7.1"},
+    "metric": {"none": "5.18", "free_mem_rate": "5.18"},
+    "state": {
+        **dict.fromkeys(("on", "off", "update_schemes_stats"), "5.18"),
+        "commit": "5.19",
+        **dict.fromkeys(
+            ("update_schemes_tried_regions", "clear_schemes_tried_regions"),
+            "6.2",
+        ),
+        "update_schemes_tried_bytes": "6.6",
+        "commit_schemes_quota_goals": "6.8",
+        "update_schemes_effective_quotas": "6.9",
+        "update_tuned_intervals": "6.15",
+    },
 }
-NEWER_ENTRIES = {
-    **ENTRIES,
-    "nr_contexts": {**CONTEXT, "addr_unit": "1"},
-    "nr_schemes": {**SCHEME, **NEWER_SCHEME},
-    "nr_filters": {**ENTRIES["nr_filters"], "allow": "N", "min": "0", "max": "0"},
-    "nr_goals": {**ENTRIES["nr_goals"], "nid": "0", "path": ""},
-    "nr_dests": {"id": "0", "weight": "0"},
-}
-"""Of what Linux 7.2 has more, what schemes use."""
+"""By file: the words that it takes, and since which Linux."""
+
+
+def has(release: str, since: str) -> bool:
+    """Whether a Linux has what came with another."""
+    numbers = [[int(part) for part in text.split(".")] for text in (release, since)]
+    return numbers[0] >= numbers[1]
+
+
+def entries_of(release: str) -> dict[str, dict[str, str]]:
+    """What folders of a Linux begin with, by the file that makes them."""
+    return {
+        name: {path: text for path, (text, since) in files.items() if has(release, since)}
+        for name, files in FILES.items()
+    }
+
+
+def words_of(release: str) -> dict[str, tuple[str, ...]]:
+    """What words the files of a Linux take."""
+    return {
+        name: tuple(word for word, since in words.items() if has(release, since))
+        for name, words in WORDS.items()
+    }
+
+
+ENTRIES = entries_of("6.12")
+NEWER_ENTRIES = entries_of("7.2")
 READ_ONLY = ("pid", "avail_operations", "effective_bytes", "total_bytes")
 
 
@@ -103,6 +191,8 @@ class FakeKernel(Sysfs):
     """What a folder begins with, by the file that makes it."""
     actions: tuple[str, ...] | None = None
     """What can be written to schemes/S/action; None for anything."""
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What can be written to files that take words, by name; anything to those not named."""
 
     def put(self, path: str, text: str) -> None:
         for action in self.before_write:
@@ -116,6 +206,8 @@ class FakeKernel(Sysfs):
         if file.name in READ_ONLY:
             raise OSError(errno.EACCES, "Permission denied", path)
         if file.name == "action" and self.actions is not None and text not in self.actions:
+            raise OSError(errno.EINVAL, "Invalid argument", path)
+        if text not in self.words.get(file.name, (text,)):
             raise OSError(errno.EINVAL, "Invalid argument", path)
         if file.name == "state":
             self._state(file.parent, text)
@@ -213,8 +305,11 @@ def process(proc: Path, pid: int, comm: str, pages: int = 100, started: int = 7)
     (folder / "stat").write_text(f"{pid} ({comm}) {' '.join(fields)}\n")
 
 
-def machine(root: Path) -> System:
-    """A machine as root sees it, with DAMON unused and process 100 (app)."""
+def machine(root: Path, release: str | None = None) -> System:
+    """A machine as root sees it, with DAMON unused and process 100 (app).
+
+    Its tree is that of a Linux, 6.12 with all words where nobody says.
+    """
     make(root / "damon", {"kdamonds/nr_kdamonds": "0"})
     proc = root / "proc"
     process(proc, 100, "app")
@@ -230,7 +325,12 @@ def machine(root: Path) -> System:
     make(proc, {"sys/kernel/random/boot_id": "this-boot"})
     (root / "tracing/events/damon/damon_aggregated").mkdir(parents=True)
     return System(
-        damon=FakeKernel(root / "damon", proc=proc),
+        damon=FakeKernel(
+            root / "damon",
+            proc=proc,
+            entries=entries_of(release or "6.12"),
+            words={} if release is None else words_of(release),
+        ),
         proc=proc,
         tracing=(root / "tracing",),
         modules=root / "modules",

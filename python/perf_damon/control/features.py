@@ -28,11 +28,18 @@ _TRACEPOINTS = (
 
 def context_features(sysfs: Sysfs, context: str) -> list[str]:
     """Names of what a context at this path offers, its operations first."""
-    found = sysfs.read(f"{context}/avail_operations").split()
+    found = available_operations(sysfs, context) or []
     found += [name for name, path in _CONTEXT.items() if sysfs.exists(f"{context}/{path}")]
     if sysfs.exists(f"{context}/../../refresh_ms"):
         found.append("refresh_ms")
     return found
+
+
+def available_operations(sysfs: Sysfs, context: str) -> list[str] | None:
+    """The operations that a context can have; None before Linux 5.19, which does not tell."""
+    if not sysfs.exists(f"{context}/avail_operations"):
+        return None
+    return sysfs.read(f"{context}/avail_operations").split()
 
 
 def tracepoints(system: System) -> list[str]:

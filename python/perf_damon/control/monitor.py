@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from perf_damon import signals
 from perf_damon.control import journal as journals
-from perf_damon.control import tree
-from perf_damon.control.features import context_features
+from perf_damon.control import tree, versions
+from perf_damon.control.features import available_operations, context_features
 from perf_damon.control.journal import Entry, Journal
 from perf_damon.control.nodes import Context, Kdamond
 from perf_damon.control.schemes import check_kernel, explain
@@ -198,12 +198,16 @@ def _turn_on(system: System, journal: Journal, entry: Entry, context: Context) -
     damon, folder = system.damon, f"kdamonds/{entry.slot}"
     damon.write_checked(f"{folder}/contexts/nr_contexts", 1)
     journal.features = context_features(damon, f"{folder}/contexts/0")
-    available = damon.read(f"{folder}/contexts/0/avail_operations").split()
-    if context.operations not in available:
+    available = available_operations(damon, f"{folder}/contexts/0")
+    if available is not None and context.operations not in available:
         option = "CONFIG_DAMON_PADDR" if context.operations == "paddr" else "CONFIG_DAMON_VADDR"
         raise Error(
             f"this kernel cannot monitor {context.operations}: it offers {', '.join(available)}",
             f"it was built without {option}",
+        )
+    if available is None and context.operations == "fvaddr":
+        raise Error(
+            "this kernel cannot monitor fvaddr", f"since Linux {versions.OPERATIONS['fvaddr']}"
         )
     store_context(damon, f"{folder}/contexts/0", context, context.operations)
     command_on(system, entry, context)
@@ -233,7 +237,7 @@ def store_context(damon: Sysfs, folder: str, context: Context, operations: str) 
             check_kernel(damon, folder, schemes, operations)
         tree.store(context, damon, folder)
     except SysfsError as error:
-        raise explain(error, schemes) from None
+        raise explain(error, schemes, operations) from None
 
 
 def _explain_on(system: System, context: Context, error: SysfsError) -> Error:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """DAMON's sysfs tree as dataclasses: a class a folder, a field a file, the ABI's names.
 
-None means "not there" when read, and "leave it as it is" when written. What a newer kernel has and
-these classes do not know is kept in `extra`, by path below the node, and written back.
+None means "not there" when read, and "leave it as it is" when written. What an older kernel has no
+file for is not written either, as long as it asks for no more than such a kernel does anyway. What
+a newer kernel has and these classes do not know is kept in `extra`, by path below the node, and
+written back.
 """
 
 from __future__ import annotations
@@ -23,8 +25,12 @@ class Kind(Enum):
     NODES = auto()
 
 
-def _file(kind: Kind, *, readonly: bool = False, path: str | None = None) -> Any:
-    return field(default=None, metadata={"kind": kind, "readonly": readonly, "path": path})
+def _file(
+    kind: Kind, *, readonly: bool = False, path: str | None = None, neutral: Any = None
+) -> Any:
+    """`neutral` is the value that says no more than a kernel without the file does."""
+    metadata = {"kind": kind, "readonly": readonly, "path": path, "neutral": neutral}
+    return field(default=None, metadata=metadata)
 
 
 def number(**how: Any) -> Any:
@@ -37,9 +43,9 @@ def text(**how: Any) -> Any:
     return _file(Kind.TEXT, **how)
 
 
-def flag() -> Any:
+def flag(**how: Any) -> Any:
     """A file with Y or N."""
-    return _file(Kind.FLAG)
+    return _file(Kind.FLAG, **how)
 
 
 def lines() -> Any:
@@ -49,7 +55,7 @@ def lines() -> Any:
 
 def node(cls: type[Node]) -> Any:
     """A folder. It is empty (all None) where the kernel has none."""
-    metadata = {"kind": Kind.NODE, "class": cls, "readonly": False, "path": None}
+    metadata = {"kind": Kind.NODE, "class": cls, "readonly": False, "path": None, "neutral": None}
     return field(default_factory=cls, metadata=metadata)
 
 
@@ -64,6 +70,7 @@ def nodes(cls: type[Node], count: str | None) -> Any:
         "count": count,
         "readonly": count is None,
         "path": None,
+        "neutral": [],
     }
     return field(default=None, metadata=metadata)
 
@@ -144,7 +151,7 @@ class Weights(Node):
 class Goal(Node):
     """schemes/S/quotas/goals/G."""
 
-    target_metric: str | None = text()
+    target_metric: str | None = text(neutral="user_input")
     target_value: int | None = number()
     current_value: int | None = number()
     nid: int | None = number()
@@ -162,10 +169,10 @@ class Quotas(Node):
     effective_bytes: int | None = number(readonly=True)
     weights: Weights = node(Weights)
     goals: list[Goal] | None = nodes(Goal, "nr_goals")
-    goal_tuner: str | None = text()
+    goal_tuner: str | None = text(neutral="consist")
     """Since Linux 7.1; the share of bytes charged that an action failed on since 7.2."""
-    fail_charge_num: int | None = number()
-    fail_charge_denom: int | None = number()
+    fail_charge_num: int | None = number(neutral=0)
+    fail_charge_denom: int | None = number(neutral=0)
 
 
 @dataclass(kw_only=True)
@@ -185,7 +192,7 @@ class Filter(Node):
 
     type: str | None = text()
     matching: bool | None = flag()
-    allow: bool | None = flag()
+    allow: bool | None = flag(neutral=False)
     """Since Linux 6.14; min and max since 6.15."""
     memcg_path: str | None = text()
     addr_start: int | None = number()
@@ -207,7 +214,7 @@ class Stats(Node):
     sz_ops_filter_passed: int | None = number(readonly=True)
     """Since Linux 6.14; snapshots since 7.0."""
     nr_snapshots: int | None = number(readonly=True)
-    max_nr_snapshots: int | None = number()
+    max_nr_snapshots: int | None = number(neutral=0)
 
 
 @dataclass(kw_only=True)
@@ -233,8 +240,8 @@ class Scheme(Node):
     """contexts/C/schemes/S."""
 
     action: str | None = text()
-    apply_interval_us: int | None = number()
-    target_nid: int | None = number()
+    apply_interval_us: int | None = number(neutral=0)
+    target_nid: int | None = number(neutral=-1)
     access_pattern: AccessPattern = node(AccessPattern)
     quotas: Quotas = node(Quotas)
     watermarks: Watermarks = node(Watermarks)

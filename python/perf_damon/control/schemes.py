@@ -6,28 +6,20 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
+from perf_damon.control import versions
 from perf_damon.control.nodes import Scheme
 from perf_damon.control.state import Command, command
 from perf_damon.control.sysfs import Sysfs, SysfsError
 from perf_damon.errors import Error
 
-_SINCE = {
-    "apply_interval_us": ("apply", "6.7"),
-    "nr_goals": ("goals of quotas", "6.8"),
-    "target_nid": ("migration", "6.11"),
-    "allow": ("filters that allow", "6.14"),
-    "min": ("filter hugepage_size", "6.15"),
-    "max": ("filter hugepage_size", "6.15"),
-    "nid": ("goals of memory nodes", "6.16"),
-    "nr_dests": ("dests", "6.17"),
-    "path": ("goals of memory cgroups", "6.19"),
-    "max_nr_snapshots": ("max_snapshots", "7.0"),
-    "goal_tuner": ("tuner", "7.1"),
-    "fail_charge_num": ("fail_charge", "7.2"),
-}
-"""Files that older kernels lack: what needs them, and the first release that has them."""
 PAGE_FILTERS = ("anon", "memcg", "young", "active", "hugepage_size", "unmapped")
 """Filters that look at pages: before 6.18 only paddr does, and vaddr takes no notice of them."""
+_WORDS = {
+    "action": ("action", versions.ACTIONS),
+    "type": ("filter", versions.FILTERS),
+    "target_metric": ("goal metric", versions.METRICS),
+}
+"""Files that take words: what they are, and who has each first."""
 
 
 def check_kernel(sysfs: Sysfs, context: str, schemes: Sequence[Scheme], operations: str) -> None:
@@ -44,17 +36,20 @@ def check_kernel(sysfs: Sysfs, context: str, schemes: Sequence[Scheme], operatio
         name = f"scheme {index} ({scheme.action})"
         if scheme.action in ("migrate_hot", "migrate_cold") and not can_migrate:
             raise Error(
-                f"{name}: this kernel migrates only for paddr", f"{operations} since Linux 6.17"
+                f"{name}: this kernel has no {scheme.action} for {operations}",
+                f"{_since(versions.VIRTUAL_MIGRATION, scheme, operations)}; "
+                f"paddr since {versions.ACTIONS[scheme.action]}",
             )
         for item in scheme.filters or ():
             if item.type in PAGE_FILTERS and not can_filter:
                 raise Error(
-                    f"{name}: this kernel has filter {item.type} only for paddr",
-                    f"{operations} since Linux 6.18; addr and target are for all",
+                    f"{name}: this kernel has no filter {item.type} for {operations}",
+                    f"{_since(versions.VIRTUAL_PAGE_FILTERS, scheme, operations)}; "
+                    f"paddr since {versions.FILTERS[item.type]}; addr and target are for all",
                 )
 
 
-def explain(error: SysfsError, schemes: Sequence[Scheme]) -> Error:
+def explain(error: SysfsError, schemes: Sequence[Scheme], operations: str) -> Error:
     """What an error in writing schemes means; the error itself where it is about something else."""
     folder, _, file = error.path.rpartition("/")
     where, _, below = folder.partition("/schemes")
@@ -63,15 +58,46 @@ def explain(error: SysfsError, schemes: Sequence[Scheme]) -> Error:
     if not below and error.errno in (errno.EINVAL, errno.ENOENT):
         return Error("this kernel's DAMON has no schemes (DAMOS), or not so many")
     number = below.split("/")[1] if "/" in below else ""
-    action = schemes[int(number)].action if number.isdigit() else ""
-    name = f"scheme {number} ({action})"
-    if error.errno == errno.ENOENT and file in _SINCE:
-        what, since = _SINCE[file]
-        return Error(f"{name}: this kernel has no {what}", f"since Linux {since}")
-    if error.errno == errno.EINVAL and file in ("action", "type", "target_metric"):
-        what = {"type": "filter", "target_metric": "goal metric"}.get(file, file)
-        return Error(f"{name}: this kernel does not know the {what} '{error.text}'")
+    scheme = schemes[int(number)] if number.isdigit() and int(number) < len(schemes) else None
+    name = f"scheme {number} ({scheme.action if scheme else ''})"
+    if error.errno == errno.ENOENT and file in versions.FILES:
+        what, since = versions.FILES[file]
+        return Error(f"{name}: this kernel has no {what}", _since(since, scheme, operations))
+    if error.errno == errno.EINVAL and file in _WORDS:
+        what, known = _WORDS[file]
+        hint = _since(known[error.text], scheme, operations) if error.text in known else ""
+        return Error(f"{name}: this kernel does not know the {what} '{error.text}'", hint)
     return error
+
+
+def _since(release: str, scheme: Scheme | None, operations: str) -> str:
+    """The hint for what came with this release, where the scheme may need a newer one."""
+    hint = f"since Linux {release}"
+    whole = release if scheme is None else first_release(scheme, operations)
+    return hint if whole == release else f"{hint}; all of the scheme: since Linux {whole}"
+
+
+def first_release(scheme: Scheme, operations: str) -> str:
+    """The first Linux that has all that a scheme needs."""
+    quotas = scheme.quotas
+    needs = [versions.ACTIONS.get(scheme.action or "", "")]
+    if operations != "paddr" and scheme.action in ("migrate_hot", "migrate_cold"):
+        needs.append(versions.VIRTUAL_MIGRATION)
+    for item in scheme.filters or ():
+        needs.append(versions.FILTERS.get(item.type or "", ""))
+        if operations != "paddr" and item.type in PAGE_FILTERS:
+            needs.append(versions.VIRTUAL_PAGE_FILTERS)
+    needs += [versions.METRICS.get(goal.target_metric or "", "") for goal in quotas.goals or ()]
+    files = {
+        "apply_interval_us": scheme.apply_interval_us,
+        "allow": any(item.allow for item in scheme.filters or ()),
+        "nr_dests": scheme.dests,
+        "max_nr_snapshots": scheme.stats.max_nr_snapshots,
+        "goal_tuner": quotas.goal_tuner not in (None, "consist"),
+        "fail_charge_num": quotas.fail_charge_denom,
+    }
+    needs += [versions.FILES[file][1] for file, needed in files.items() if needed]
+    return versions.newest([release for release in needs if release] or [versions.FIRST])
 
 
 def refresh(sysfs: Sysfs, kdamond: int) -> None:

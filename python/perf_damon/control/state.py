@@ -9,16 +9,18 @@ from perf_damon.control.sysfs import Sysfs
 
 
 class Command(StrEnum):
-    """What can be written to kdamonds/K/state, since Linux 6.12 unless said otherwise."""
+    """What can be written to kdamonds/K/state."""
 
     ON = "on"
     OFF = "off"
     COMMIT = "commit"
-    """Take over all that was written to the other files, while it runs."""
+    """Take over all that was written to the other files, while it runs; since Linux 5.19."""
     COMMIT_SCHEMES_QUOTA_GOALS = "commit_schemes_quota_goals"
+    """Since Linux 6.8."""
     UPDATE_SCHEMES_STATS = "update_schemes_stats"
     """Bring schemes/S/stats up to date; the next ones likewise for other read-only files."""
     UPDATE_SCHEMES_TRIED_BYTES = "update_schemes_tried_bytes"
+    """Since Linux 6.6, of regions since 6.2, effective quotas since 6.9."""
     UPDATE_SCHEMES_TRIED_REGIONS = "update_schemes_tried_regions"
     CLEAR_SCHEMES_TRIED_REGIONS = "clear_schemes_tried_regions"
     UPDATE_SCHEMES_EFFECTIVE_QUOTAS = "update_schemes_effective_quotas"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +103,12 @@ class Sysfs:
 
     def put(self, path: str, text: str) -> None:
         """The write itself; raises OSError. A fake kernel replaces this."""
-        with (self.root / path).open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        # Not to be created: sysfs answers that with EACCES, whatever the reason is.
+        file = os.open(self.root / path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            os.write(file, text.encode())
+        finally:
+            os.close(file)
 
     def _explain(self, verb: str, path: str, error: OSError, text: str = "") -> SysfsError:
         number = error.errno or 0

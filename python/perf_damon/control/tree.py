@@ -43,6 +43,8 @@ def store(value: Node, sysfs: Sysfs, folder: str) -> None:
         path = f"{folder}/{field_path(item)}"
         if content is None or item.metadata["readonly"]:
             continue
+        if content == item.metadata["neutral"] and not sysfs.exists(path):
+            continue
         match item.metadata["kind"]:
             case Kind.NODE:
                 store(content, sysfs, path)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from perf_damon import signals
 from perf_damon.control import journal as journals
-from perf_damon.control import monitor, tree
+from perf_damon.control import monitor, tree, versions
+from perf_damon.control.features import available_operations
 from perf_damon.control.journal import Entry
 from perf_damon.control.monitor import Slot
 from perf_damon.control.nodes import Context
@@ -47,6 +48,11 @@ def tune(system: System, slot: Slot, change: Context) -> Slot:
         if entry is None or not _runs(system, entry):
             raise Error(f"kdamond {slot.index} has ended meanwhile", "see: perf damon status")
         context = f"{folder}/contexts/0"
+        if available_operations(system.damon, context) is None:
+            raise Error(
+                "this kernel cannot change monitoring while it runs",
+                f"since Linux {versions.COMMIT}; or perf damon stop, then perf damon start anew",
+            )
         loaded = tree.load(Context, system.damon, context)
         # Only what can be written, as it is going to be.
         before = _Before(tree.from_dict(Context, tree.to_dict(loaded)), entry.tid)

@@ -11,11 +11,11 @@ from perf_damon.control.system import System
 from perf_damon.errors import Error
 
 _VIRTUAL = ("willneed", "cold", "pageout", "hugepage", "nohugepage", "stat")
-_VIRTUAL_SINCE_6_17 = ("migrate_hot", "migrate_cold", "collapse")
+_VIRTUAL_LATER = ("migrate_hot", "migrate_cold", "collapse")
 _PHYSICAL = ("pageout", "lru_prio", "lru_deprio", "migrate_hot", "migrate_cold", "stat")
 _ACTIONS = {
-    "vaddr": _VIRTUAL + _VIRTUAL_SINCE_6_17,
-    "fvaddr": _VIRTUAL + _VIRTUAL_SINCE_6_17,
+    "vaddr": _VIRTUAL + _VIRTUAL_LATER,
+    "fvaddr": _VIRTUAL + _VIRTUAL_LATER,
     "paddr": _PHYSICAL,
 }
 """What a kernel does at most; it may be older: control/schemes.py finds that out."""

@@ -122,7 +122,11 @@ def unchanged(before: dict[str, str], after: dict[str, str], but: str = "/stats/
 
 LACKING = (
     (["--aggr", "1s", "--scheme", "action=collapse"], 255, "does not know the action"),
-    (["--aggr", "1s", "--scheme", "action=stat filter=young"], 255, "only for paddr"),
+    (
+        ["--aggr", "1s", "--scheme", "action=stat filter=young"],
+        255,
+        "has no filter young for vaddr",
+    ),
 )
 """Of upstream's 6.12"""
 

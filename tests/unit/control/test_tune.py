@@ -150,9 +150,9 @@ def test_one_that_has_ended(system: System, slot: monitor.Slot) -> None:
 @pytest.mark.parametrize(
     ("scheme", "words", "since"),
     [
-        ("action=collapse", "scheme 1 (collapse): this kernel does not know the action", ""),
-        ("action=migrate_hot nid=0", "this kernel migrates only for paddr", "6.17"),
-        ("action=stat filter=young", "this kernel has filter young only for paddr", "6.18"),
+        ("action=collapse", "scheme 1 (collapse): this kernel does not know the action", "7.2"),
+        ("action=migrate_hot nid=0", "this kernel has no migrate_hot for vaddr", "6.17"),
+        ("action=stat filter=young", "this kernel has no filter young for vaddr", "6.18"),
         ("action=stat filter=allow addr:0-4K", "this kernel has no filters that allow", "6.14"),
         ("action=stat goal=node_mem_used_bp:1:nid=0", "has no goals of memory nodes", "6.16"),
         ("action=stat max_snapshots=1", "has no max_snapshots", "7.0"),
