@@ -295,13 +295,24 @@ def make(folder: Path, files: dict[str, str]) -> None:
         path.chmod(0o600 if writable and path.name not in READ_ONLY else 0o400)
 
 
-def process(proc: Path, pid: int, comm: str, pages: int = 100, started: int = 7) -> None:
-    """A process, or with 0 pages a kernel thread."""
+def process(
+    proc: Path,
+    pid: int,
+    comm: str,
+    pages: int = 100,
+    started: int = 7,
+    of: int | None = None,
+    state: str = "S",
+) -> None:
+    """A process, or with 0 pages a kernel thread; `of` another one, a thread of it."""
     folder = proc / str(pid)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "comm").write_text(comm + "\n")
     (folder / "statm").write_text(f"{pages} 0 0 0 0 0 0\n")
-    fields = ["S"] + ["0"] * 18 + [str(started)] + ["0"] * 30
+    (folder / "status").write_text(
+        f"Name:\t{comm}\nUmask:\t0022\nTgid:\t{of or pid}\nPid:\t{pid}\n"
+    )
+    fields = [state] + ["0"] * 18 + [str(started)] + ["0"] * 30
     (folder / "stat").write_text(f"{pid} ({comm}) {' '.join(fields)}\n")
 
 

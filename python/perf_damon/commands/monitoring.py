@@ -25,6 +25,7 @@ from perf_damon.control.system import System
 from perf_damon.errors import Error, UsageError
 from perf_damon.options import Parser, argument
 from perf_damon.parameters import Attributes
+from perf_damon.terminal import say
 from perf_damon.units import format_time_us, parse_address_range, parse_time_us
 
 OPERATIONS = ("vaddr", "fvaddr", "paddr")
@@ -191,6 +192,28 @@ def describe_slot(system: System, slot: Slot) -> list[str]:
     if actions := [scheme.action or "" for scheme in slot.context.schemes or ()]:
         lines.append(f"  schemes: {', '.join(actions)}; what they do: perf damon schemes")
     return lines
+
+
+def find_processes(system: System, pids: Sequence[int]) -> tuple[int, ...]:
+    """The processes to monitor, each once; those of threads, with a word. Raises Error.
+
+    Threads of a process share its memory, so DAMON would monitor all of it for each.
+    """
+    check_pids(system, pids)
+    found = [(pid, system.process_of(pid)) for pid in pids]
+    for tid, pid in found:
+        if tid == pid:
+            continue
+        if system.started(pid) is None:
+            raise Error(
+                f"{tid} is a thread of process {pid}, whose main thread has ended",
+                "DAMON looks for a process's memory at its main thread",
+            )
+        whose = describe_pids(system, [pid])
+        say(f"{tid} is a thread of process {whose}: all of the process is monitored")
+    processes = tuple(dict.fromkeys(pid for _, pid in found))
+    check_pids(system, processes)
+    return processes
 
 
 def check_pids(system: System, pids: Sequence[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from perf_damon.commands import monitoring
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         system.require_apply_event()
     perf = find_perf()
     check_output(args.output)
-    monitoring.check_pids(system, wanted.pids)
+    wanted = replace(wanted, pids=monitoring.find_processes(system, wanted.pids))
 
     from perf_damon.record.session import Session
 

@@ -53,7 +53,7 @@ def start(system: System, wanted: monitoring.Request) -> int:
     """Start what is wanted; raises Error."""
     system.require_root("perf damon start")
     system.require_damon()
-    monitoring.check_pids(system, wanted.pids)
+    wanted = replace(wanted, pids=monitoring.find_processes(system, wanted.pids))
     nr_targets = len(wanted.pids) or 1
     check_schemes(system, wanted.schemes, wanted.operations, nr_targets)
     for slot in monitor.overview(system).slots:

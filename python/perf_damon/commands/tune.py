@@ -170,7 +170,7 @@ def _targets(system: System, running: Context, args: argparse.Namespace) -> list
             "perf damon stop, then perf damon start paddr",
         )
     pids = monitoring.parse_pids(words) if words else running.pids
-    monitoring.check_pids(system, pids)
+    pids = monitoring.find_processes(system, pids)
     new = [pid for pid in pids if pid not in known]
     if new and running.operations == "fvaddr" and regions is None:
         raise UsageError("fvaddr needs the addresses to monitor", "--regions START-END")

@@ -61,6 +61,14 @@ class System:
         except (OSError, ValueError, IndexError):
             return None
 
+    def process_of(self, tid: int) -> int:
+        """The process of a thread; that of a process is itself. Also where it cannot be told."""
+        with suppress(OSError, ValueError):
+            text = (self.proc / str(tid) / "status").read_text(encoding="utf-8", errors="replace")
+            if match := re.search(r"^Tgid:\s*([0-9]+)$", text, flags=re.MULTILINE):
+                return int(match[1])
+        return tid
+
     def has_memory(self, pid: int) -> bool:
         """Whether a process has an address space: kernel threads and zombies have none."""
         try:
