@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["DataError", "Error", "UsageError", "__version__", "open"]
 
 
-def open(path: str | os.PathLike[str] = "perf.data") -> Recording:
+def open(path: str | os.PathLike[str] = "perf.data", *, force: bool = False) -> Recording:
     """Read a recording of DAMON's `damon:damon_aggregated` events from a perf.data file.
+
+    `force` is perf's: also read files of other users.
 
     Raises perf_damon.DataError (what is wrong with the file) or OSError (it cannot be
     opened). What is lost or cut off does not raise: see Recording.losses.
     """
     from perf_damon.perfdata import read
 
-    return read(path)
+    return read(path, force)

@@ -8,7 +8,6 @@ import argparse
 from perf_damon.commands import selection
 from perf_damon.errors import UsageError
 from perf_damon.options import Parser
-from perf_damon.terminal import working
 
 USAGE = "perf damon advise [<options>]"
 DESCRIPTION = """\
@@ -29,7 +28,7 @@ FORMATS = ("text", "json")
 
 def configure(parser: Parser) -> None:
     """Add this command's options."""
-    parser.add_argument("-i", "--input", default="perf.data", metavar="FILE", help="the recording")
+    selection.add_input(parser)
     parser.add_argument("--format", choices=FORMATS, default="text", help="text or json")
     parser.add_argument(
         "--action",
@@ -56,10 +55,8 @@ def run(args: argparse.Namespace) -> int:
     if args.apply and args.address:
         raise UsageError("--apply is for whole targets: a scheme acts on all of their addresses")
     # numpy is behind these: -h must not wait for it.
-    from perf_damon import open as open_recording
     from perf_damon.commands import advise_views
 
     options = advise_views.Options.of(args)
-    with working(f"reading {args.input}"):
-        recording = open_recording(args.input)
+    recording = selection.read(args)
     return advise_views.show(recording, options)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 
 from perf_damon.commands import selection
-from perf_damon.terminal import working
 
 USAGE = "perf damon report [<options>] [heatmap | wss | regions | schemes | applied | darc]"
 DESCRIPTION = """\
@@ -41,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="summary",
         metavar="heatmap | wss | regions | schemes | applied | darc",
     )
-    parser.add_argument("-i", "--input", default="perf.data", metavar="FILE", help="the recording")
+    selection.add_input(parser)
     parser.add_argument("--format", choices=FORMATS, default="text", help="text, json or csv")
     selection.add_options(parser)
     parser.add_argument("--width", type=int, metavar="N", help="columns to draw on")
@@ -65,10 +64,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read the recording and show it."""
     # numpy is behind these: -h must not wait for it.
-    from perf_damon import open as open_recording
     from perf_damon.commands import report_views
 
     options = report_views.Options.of(args)
-    with working(f"reading {args.input}"):
-        recording = open_recording(args.input)
+    recording = selection.read(args)
     return report_views.show(recording, options)

@@ -5,8 +5,13 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import TYPE_CHECKING
 
 from perf_damon.errors import UsageError
+from perf_damon.terminal import working
+
+if TYPE_CHECKING:
+    from perf_damon.recording import Recording
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +31,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="addresses (7f0000000000-7f0000100000; 0x7f0000000000+16M; 1G,2G)",
     )
+
+
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """The options that read() takes."""
+    parser.add_argument("-i", "--input", default="perf.data", metavar="FILE", help="the recording")
+    # As perf's -f; only perf script asks whose the file is.
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="also read a recording of another user"
+    )
+
+
+def read(args: argparse.Namespace) -> Recording:
+    """The recording that the options name; raises DataError, OSError."""
+    # numpy is behind this: -h must not wait for it.
+    from perf_damon import open as open_recording
+
+    with working(f"reading {args.input}"):
+        if args.force:
+            return open_recording(args.input, force=True)
+        return open_recording(args.input)
 
 
 def percentage(option: str, text: str) -> float:

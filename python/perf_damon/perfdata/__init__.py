@@ -33,12 +33,13 @@ _MAX_NAMES = 5
 RECORD_HINT = "record one: perf damon record PID"
 
 
-def read(path: str | os.PathLike[str]) -> Recording:
+def read(path: str | os.PathLike[str], force: bool = False) -> Recording:
     """Read a perf.data file.
 
     What the columnar reader does not know (compressed, piped, foreign-endian, with trace
     buffers of the processor, or a directory of `perf record --threads`) is read through
-    `perf script`, which is slower and gives the same columns.
+    `perf script`, which is slower and gives the same columns. With `force` it also reads files of
+    other users.
 
     Raises DataError: not a perf.data file, or one without DAMON's events, or damaged beyond
     reading; OSError: it cannot be opened.
@@ -51,18 +52,19 @@ def read(path: str | os.PathLike[str]) -> Recording:
             raise DataError(f"{name}: is a directory", "name the file that perf wrote with -i")
         with data.open("rb", buffering=0) as file:
             size = sum(part.stat().st_size for part in Path(name).iterdir())
-            return _read_through_perf(file, container.parse(file, name), size)
+            return _read_through_perf(file, container.parse(file, name), size, force)
     if not stat.S_ISREG(status.st_mode):
         raise DataError(f"{name}: not a regular file", "write what comes out of it to a file")
     with Path(name).open("rb", buffering=0) as file:
         head = container.read_at(file, 0, container.PIPE_HEADER_SIZE)
         if container.is_pipe(head):
-            return _read_through_perf(file, container.parse_pipe(file, name), status.st_size)
+            parts = container.parse_pipe(file, name)
+            return _read_through_perf(file, parts, status.st_size, force)
         parts = container.parse(file, name)
         known = not {container.COMPRESSED, container.AUXTRACE} & parts.features.keys()
         if known and parts.order == "<" and sys.byteorder == "little":
             return _read_columns(file, parts)
-        return _read_through_perf(file, parts, status.st_size)
+        return _read_through_perf(file, parts, status.st_size, force)
 
 
 def _read_columns(file: BinaryIO, parts: Container) -> Recording:
@@ -174,7 +176,7 @@ def _keep_freed_memory() -> None:
     np.empty(_KEPT_BYTES, dtype=np.uint8)
 
 
-def _read_through_perf(file: BinaryIO, parts: Container, size: int) -> Recording:
+def _read_through_perf(file: BinaryIO, parts: Container, size: int, force: bool) -> Recording:
     header = container.header(file, parts)
     recorded = _recorded(file, parts)
     if recorded is not None and not recorded:
@@ -183,7 +185,7 @@ def _read_through_perf(file: BinaryIO, parts: Container, size: int) -> Recording
     recorded = recorded or {name for word in header.cmdline for name in _ours(word)}
     with_darc = bool(recorded & darc_events.EVENTS.keys())
     acted = tracing.APPLY_EVENT in recorded
-    reader = ScriptReader(parts.path)
+    reader = ScriptReader(parts.path, force)
     events = reader.read(bool(recorded))
     losses = Losses(
         events=reader.lost_events, skipped_records=reader.skipped_records + int(reader.failed)

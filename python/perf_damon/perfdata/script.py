@@ -67,8 +67,10 @@ _LOST = re.compile(rb" lost (?P<count>\d+)")
 class ScriptReader:
     """What perf script tells of a file, once read() has been called."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, force: bool = False) -> None:
+        """With force perf script reads files of other users too."""
         self._path = path
+        self._force = force
         self._table = MappingTable()
         self._parts: list[np.ndarray] = []
         self._acted: list[np.ndarray] = []
@@ -91,12 +93,18 @@ class ScriptReader:
         """
         options = "-F tid,time,event,trace --ns --show-mmap-events --show-task-events"
         words = ["script", "-i", self._path, *options.split(), "--show-lost-events"]
+        words += ["--force"] if self._force else []
         with _Perf(self._path, words) as perf:
             for block in perf.blocks():
                 self._take(block)
             complaint = perf.complaint()
         some = self._parts or self._acted or self._darc
         if complaint and not some:
+            if "not owned by current user" in complaint:
+                raise DataError(
+                    f"{self._path}: perf does not read it, because it is another user's",
+                    "--force has it read all the same",
+                )
             raise DataError(
                 f"{self._path}: perf script cannot read it: {complaint}",
                 "a newer perf may; or record again: perf damon record PID",

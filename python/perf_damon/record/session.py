@@ -240,7 +240,7 @@ class Session:
 
         try:
             with working(f"reading {self.output}"):
-                recording = open_recording(self.output)
+                recording = open_recording(self.output, force=True)
         except (Error, OSError) as error:
             say(f"Error: {self.output} cannot be read back: {error}")
             return False

@@ -13,7 +13,9 @@ import pytest
 
 import perf_damon
 from perf_damon.cli import main
+from perf_damon.commands import advise, report
 from perf_damon.errors import DataError
+from perf_damon.options import Parser
 from perf_damon.parameters import Attributes, Kdamond, Parameters
 from perf_damon.perfdata import container
 from perf_damon.perfdata.tracing import parse_tracing_data
@@ -119,6 +121,44 @@ def test_perf_fails(tmp_path, monkeypatch):
     path = fake_perf(tmp_path, monkeypatch, "echo x Ignoring. >&2; echo no way >&2; exit 255")
     with pytest.raises(DataError, match="perf script cannot read it: no way"):
         perf_damon.open(path)
+
+
+OTHERS = f"""\
+case "$*" in
+*--force*) echo '{LINE}' ;;
+*) echo "File perf.data not owned by current user or root (use -f to override)" >&2; exit 255 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("command", [report, advise])
+def test_a_file_of_another_user(tmp_path, monkeypatch, capsys, command):
+    """perf refuses these, unless it is told to; which option it has to be is said."""
+    path = fake_perf(tmp_path, monkeypatch, OTHERS)
+    with pytest.raises(DataError, match="because it is another user's") as caught:
+        perf_damon.open(path)
+    assert "--force" in caught.value.hint
+    assert len(perf_damon.open(path, force=True).regions) == 1
+    for words, read in (([], False), (["-f"], True), (["--force"], True)):
+        parser = Parser("perf damon x", "")
+        command.configure(parser)
+        args = parser.parse_args([*words, "-i", str(path)])
+        if not read:
+            with pytest.raises(DataError, match="another user's"):
+                command.run(args)
+        else:
+            assert command.run(args) == 0
+
+
+@needs_perf
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+def test_the_real_perf_and_a_file_of_another_user(tmp_path):
+    path = tmp_path / "piped"
+    path.write_bytes(writer_of_everything().piped())
+    os.chown(path, 12345, 12345)
+    with pytest.raises(DataError, match="because it is another user's"):
+        perf_damon.open(path)
+    assert len(perf_damon.open(path, force=True).regions) == 300
 
 
 def test_perf_gives_up_in_the_middle(tmp_path, monkeypatch):
