@@ -8,9 +8,10 @@ import re
 from perf_damon.errors import UsageError
 
 _TIME_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
+_TIME_US["d"] = 24 * _TIME_US["h"]
 _PAGE = 4096
 _SIZE_SHIFT = {"": 0, "B": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50}
-_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)?")
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-fA-F]{1,16}")
 _HEX_WITH_0X = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
@@ -20,7 +21,7 @@ ADDRESSES = "hexadecimal as /proc/PID/maps and /proc/iomem have it, with 0x or w
 
 
 def parse_time_us(text: str) -> int:
-    """Microseconds of a time with its unit: `5ms`, `100ms`, `1s`, `1.5m`, `2h`, `0`.
+    """Microseconds of a time with its unit: `5ms`, `100ms`, `1s`, `1.5m`, `2h`, `1d`, `0`.
 
     Raises UsageError; a bare number other than 0 is refused, because tools disagree on its unit.
     """

@@ -77,7 +77,7 @@ def test_every_view_ends_well(snapshots, maps, acts, ages, attributes, window, v
     # The reader lets no empty range through.
     applied = recordings.applied([act for act in acts if act[2] < act[3]])
     whole = recordings.recording(target, maps=maps, applied=applied)
-    address = f"{min(window)},{max(window)}" if window and window[0] != window[1] else None
+    address = f"{min(window):#x},{max(window):#x}" if window and window[0] != window[1] else None
     chosen = select(whole, address=address)
     views = [one.view for one in chosen if one.view.nr_snapshots]
     advice = advise(views, whole.mappings, "vaddr")

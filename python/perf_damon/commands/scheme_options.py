@@ -36,8 +36,8 @@ def add_options(parser: Parser) -> argparse._ArgumentGroup:
         action="append",
         type=lambda text: ("--schemes", text),
         metavar="FILE",
-        help="schemes from a file, one a line (- is standard input); or one of the examples: "
-        + ", ".join(examples()),
+        help="schemes from a file, one a line, or damo's JSON (- is standard input); or one of the "
+        f"examples: {', '.join(examples())}",
     )
     return what
 

@@ -28,7 +28,7 @@ TUNERS = ("consist", "temporal")
 _WATERMARKS_US = 5_000_000
 _PERMIL = 1_000
 _BASIS_POINTS = 10_000
-_TIME = re.compile(r"[0-9.]+\s*(us|ms|s|m|h)")
+_TIME = re.compile(r"[0-9.]+\s*(us|ms|s|m|h|d)")
 
 
 def parse_quota(part: Part, quotas: Quotas) -> None:
@@ -123,13 +123,18 @@ def parse_watermarks(part: Part) -> Watermarks:
     pieces[0].choice("watermark metric", ("free_mem_rate",))
     if len(pieces) != 4:
         part.problem("three watermarks are needed", "as in free_mem_rate:50%:40%:20%@5s")
-    high, mid, low = (_permil(piece) for piece in pieces[1:])
+    return watermarks(pieces[0], interval, pieces[1:])
+
+
+def watermarks(metric: Part, interval: Part | None, marks: list[Part]) -> Watermarks:
+    """Of their pieces, the marks from high to low; raises Problem."""
+    high, mid, low = (_permil(piece) for piece in marks)
     if not high >= mid >= low:
-        pieces[1].problem("watermarks must fall: HIGH, MID, LOW", "as in 50%:40%:20%")
+        marks[0].problem("watermarks must fall: HIGH, MID, LOW", "as in 50%:40%:20%")
     interval_us = _WATERMARKS_US if interval is None else interval.parse(parse_time_us)
     if interval is not None and interval_us == 0:
         interval.problem("watermarks cannot be looked at every 0s", "as in @5s")
-    return Watermarks(metric="free_mem_rate", interval_us=interval_us, high=high, mid=mid, low=low)
+    return Watermarks(metric=metric.text, interval_us=interval_us, high=high, mid=mid, low=low)
 
 
 def parse_fail_charge(part: Part, quotas: Quotas) -> None:

@@ -2,10 +2,11 @@
 """The text form of schemes, one a line:
 
     action=pageout size=4K-max accesses=0%-0% age=5s-max quota=100M/1s    keys, in any order
-    4K max min min 5s max pageout 100M 1s                                 columns, the classic form
+    4K max min min 5s max pageout 100M 1s                                 columns: see classic.py
 
-parse_file() reads both, with `#` comments; format_scheme() writes keys. The manual page lists
-them all. Access rates and ages depend on the attributes of the monitoring: see pattern.py.
+parse_file() reads both, with `#` comments, and damo's JSON (damo.py); format_scheme() writes keys.
+The manual page lists them all. Access rates and ages depend on the attributes of the monitoring:
+see pattern.py.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import replace
 from perf_damon.control.nodes import Quotas, Scheme
 from perf_damon.errors import UsageError
 from perf_damon.parameters import Attributes
-from perf_damon.schemes import filters, limits, pattern
+from perf_damon.schemes import classic, damo, filters, limits, pattern
 from perf_damon.schemes.words import Part, Problem
 from perf_damon.units import parse_time_us
 
@@ -36,7 +37,6 @@ ACTIONS = (
 )
 DEFAULT_ATTRIBUTES = Attributes(sample_us=5_000, aggr_us=100_000)
 """The kernel's, and those of perf damon start."""
-_COLUMNS = "min-size max-size min-accesses max-accesses min-age max-age action"
 _EXAMPLE = "action=pageout size=4K-max accesses=0%-0% age=5s-max"
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _KEY = re.compile(r"(?:^|(?<=\s))([A-Za-z_]+)=")
@@ -60,14 +60,28 @@ def parse_file(text: str, name: str, attributes: Attributes = DEFAULT_ATTRIBUTES
 
     Raises UsageError for the first line that is wrong; then nothing of the text is to be used.
     """
+    if text.lstrip()[:1] in ("[", "{"):
+        return _parse_json(text, name, attributes)
     schemes = []
+    percent = classic.says_percent(text)
     # Lines as editors count them.
     for number, line in enumerate(text.split("\n"), 1):
         if content := _COMMENT.sub("", line).rstrip():
             try:
-                schemes.append(_parse_line(Part(content, 0), attributes))
+                schemes.append(_parse_line(Part(content, 0), attributes, percent))
             except Problem as problem:
                 raise problem.at(name, number, line) from None
+    return schemes
+
+
+def _parse_json(text: str, name: str, attributes: Attributes) -> list[Scheme]:
+    schemes = []
+    for where, scheme in damo.parse(text, name, attributes):
+        # What contradicts itself does so in both forms.
+        try:
+            schemes.append(_parse_line(Part(format_scheme(scheme, attributes), 0), attributes))
+        except Problem as problem:
+            raise UsageError(f"{where}: {problem.message}", problem.hint) from None
     return schemes
 
 
@@ -116,7 +130,7 @@ def is_migration(scheme: Scheme) -> bool:
     return scheme.action in ("migrate_hot", "migrate_cold")
 
 
-def _parse_line(line: Part, attributes: Attributes) -> Scheme:
+def _parse_line(line: Part, attributes: Attributes, percent: bool = False) -> Scheme:
     for column, character in enumerate(line.text):
         if not character.isprintable() and character != "\t":
             raise Problem(column, f"a character that cannot be printed, {character!r}")
@@ -125,7 +139,7 @@ def _parse_line(line: Part, attributes: Attributes) -> Scheme:
     if _KEY.match(words[0].text):
         _parse_keys(line, scheme, attributes)
     else:
-        _parse_columns(line, words, scheme, attributes)
+        _parse_columns(line, words, scheme, attributes, percent)
     if scheme.action is None:
         line.slice(0).problem("a scheme needs an action", f"action=pageout; {_list_actions()}")
     if scheme.quotas.goals and scheme.quotas.reset_interval_ms is None:
@@ -134,42 +148,21 @@ def _parse_line(line: Part, attributes: Attributes) -> Scheme:
     return scheme
 
 
-def _parse_columns(line: Part, words: list[Part], scheme: Scheme, attributes: Attributes) -> None:
+def _parse_columns(
+    line: Part, words: list[Part], scheme: Scheme, attributes: Attributes, percent: bool
+) -> None:
     if len(words) < 7:
-        hint = f"{_EXAMPLE}, or the columns {_COLUMNS}"
+        hint = f"{_EXAMPLE}, or the columns {classic.COLUMNS}"
         end = Part("", line.column + len(line.text))
         (words[0] if len(words) == 1 else end).problem(
             f"a scheme has 7 columns or is made of key=value; here are {len(words)} words", hint
         )
-    access = scheme.access_pattern
-    access.sz = pattern.parse_sizes(words[0], words[1])
-    access.nr_accesses = pattern.parse_accesses(words[2], words[3], attributes)
-    access.age = pattern.parse_ages(words[4], words[5], attributes)
-    scheme.action = words[6].choice("action", ACTIONS)
-    rest = words[7:]
-    if rest and not _KEY.match(rest[0].text):
-        rest = _parse_classic_quota(rest, scheme)
+    rest = classic.parse(words, scheme, attributes, ACTIONS, percent)
     if rest:
         tail = line.slice(rest[0].column - line.column)
         if not _KEY.match(tail.text):
-            tail.problem(f"'{rest[0].text}' is too much", f"the columns are {_COLUMNS}")
+            tail.problem(f"'{rest[0].text}' is too much", f"the columns are {classic.COLUMNS}")
         _parse_keys(tail, scheme, attributes)
-
-
-def _parse_classic_quota(words: list[Part], scheme: Scheme) -> list[Part]:
-    """`500M 1s [weights 0 3 7]` behind the columns; returns the words behind it."""
-    if len(words) < 2:
-        words[0].problem("a quota's interval is missing", "as in 500M 1s, or quota=500M/1s")
-    quotas = scheme.quotas
-    limits.parse_amount(words[0], quotas)
-    quotas.reset_interval_ms = limits.parse_milliseconds(words[1])
-    limits.check_quota(words[1], quotas)
-    rest = words[2:]
-    if rest and rest[0].text.lstrip("[") == "weights":
-        values = [Part(word.text.rstrip("]"), word.column) for word in rest[1:4]]
-        quotas.weights = limits.parse_weights(values, rest[0])
-        rest = rest[4:]
-    return rest
 
 
 def _parse_keys(line: Part, scheme: Scheme, attributes: Attributes) -> None:
