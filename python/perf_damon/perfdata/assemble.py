@@ -23,6 +23,8 @@ _AGGR_US = 100_000
 """The aggregation interval by default."""
 _STRETCH = 1 << 16
 _SAMPLED_ROWS = 4096
+_MAX_PAIRS = 1 << 17
+"""Targets times processes: with more, no process is concluded from mappings, for it takes long."""
 
 
 def assemble(
@@ -53,13 +55,14 @@ def assemble(
         age=columns.get("age"),
         nr_regions=columns["nr_regions"],
     )
+    searched = mappings if _few_enough(len(keys), mappings) else None
     kdamonds = {k.tid: k for k in parameters.kdamonds} if parameters else {}
     targets = []
     for position, index in enumerate(keys):
         rows = slice(int(bounds[position]), int(bounds[position + 1]))
         tid, id_ = events.keys[index]
         target_ = _target(tid, id_, rows, regions[rows], kdamonds.get(tid))
-        targets.append(_with_process(target_, mappings, comms, parameters))
+        targets.append(_with_process(target_, searched, comms, parameters))
     return regions, tuple(targets)
 
 
@@ -173,6 +176,7 @@ def acted_on(
     )
     if len(keys) > MAX_TARGETS:
         return ()
+    searched = mappings if _few_enough(len(keys), mappings) else None
     kdamonds = {k.tid: k for k in parameters.kdamonds} if parameters else {}
     order = np.argsort(which.reshape(-1), kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(which.reshape(-1)))[:-1])
@@ -201,7 +205,7 @@ def acted_on(
             operations=known.operations if known and known.operations in OPERATIONS else None,
             pid=known.pids[id_] if known and id_ < len(known.pids) else None,
         )
-        targets.append(_with_process(target, mappings, comms, parameters))
+        targets.append(_with_process(target, searched, comms, parameters))
     return tuple(targets)
 
 
@@ -227,11 +231,11 @@ def infer_sample_us(aggr_us: int | None, nr_accesses: np.ndarray) -> int | None:
 
 
 def _with_process(
-    target: Target, mappings: Mappings, comms: dict[int, str], parameters: Parameters | None
+    target: Target, mappings: Mappings | None, comms: dict[int, str], parameters: Parameters | None
 ) -> Target:
     """The target with its process, concluded from the mappings where nothing tells it."""
     pid, inferred, operations = target.pid, False, target.operations
-    if pid is None and operations != "paddr":
+    if pid is None and operations != "paddr" and mappings is not None:
         pid = infer_pid(target.regions, mappings)
         inferred = pid is not None
         if inferred and operations is None:
@@ -240,6 +244,11 @@ def _with_process(
     if pid is not None:
         comm = (parameters.comms.get(pid) if parameters else None) or comms.get(pid)
     return replace(target, pid=pid, pid_inferred=inferred, operations=operations, comm=comm)
+
+
+def _few_enough(targets: int, mappings: Mappings) -> bool:
+    """Whether each target may be compared with each process that has mappings."""
+    return targets * len(np.unique(mappings.pid)) <= _MAX_PAIRS
 
 
 def infer_pid(regions: Regions, mappings: Mappings) -> int | None:

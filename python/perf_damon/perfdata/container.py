@@ -182,12 +182,14 @@ def _parse_attrs(
         )
     count = min(section.size // attr_size, _MAX_ATTRS)
     content = read_at(file, section.offset, count * attr_size)
-    attrs = []
+    attrs, left = [], size
     for at in range(0, count * attr_size, attr_size):
         ids_offset, ids_size = struct.unpack_from(f"{order}2Q", content, at + attr_size - 16)
         ids = b""
-        if ids_offset + ids_size <= size:
+        # All of them together are in the file, so that many large ones make no sense.
+        if ids_offset + ids_size <= size and ids_size <= left:
             ids = read_at(file, ids_offset, ids_size & ~7)
+            left -= len(ids)
         attrs.append(_attr(content[at : at + attr_size - 16], ids, order))
     return tuple(attrs)
 

@@ -2,6 +2,8 @@
 """Damaged files: a DataError or what is left of the recording, never anything else."""
 
 import random
+import struct
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 import perf_damon
 from perf_damon.analysis import darc as analysis
 from perf_damon.errors import DataError
-from perf_damon.perfdata import tracing
+from perf_damon.perfdata import container, tracing
 from perf_damon.render.reclaims import reclaim_lines, reclaims_csv
 from perf_damon.render.text import Canvas
 
@@ -177,3 +179,32 @@ def test_every_length(tmp_path):
         check(recording)
         counts.add(len(recording.regions))
     assert len(counts) > 50
+
+
+def test_many_targets_and_many_processes(tmp_path, monkeypatch):
+    """Each with each would take minutes: then no process is concluded."""
+    writer = Writer()
+    for pid in range(400):
+        writer.mmap2(1000 + pid, 0x10000, 0x9000, "/lib/x")
+    for target in range(400):
+        writer.regions(time=10**9 + target, regions=[(0x10000, 0x11000, 1, 1)], target_id=target)
+    (tmp_path / "many").write_bytes(writer.content())
+    module = sys.modules["perf_damon.perfdata.assemble"]
+    monkeypatch.setattr(module, "infer_pid", lambda *_: pytest.fail("compared"))
+    assert len(perf_damon.open(tmp_path / "many").targets) == 400
+
+
+def test_attributes_that_all_claim_the_whole_file(tmp_path):
+    """What is read of a file for its ids is no more than the file."""
+    events = [damon_event(), *(Event(config=n, ids=(n,), type=1) for n in range(200))]
+    writer = Writer(events=events)
+    writer.regions(time=10**9, regions=[(0x1000, 0x2000, 1, 1)])
+    content = bytearray(writer.content())
+    for n in range(1, 201):
+        struct.pack_into("<2Q", content, 104 + 144 * n + 128, 0, len(content) & ~7)
+    path = tmp_path / "claims"
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        parts = container.parse(file, str(path))
+    assert sum(len(attr.ids) for attr in parts.attrs) * 8 <= len(content)
+    assert len(perf_damon.open(path).regions) == 1
