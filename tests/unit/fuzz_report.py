@@ -82,9 +82,11 @@ def complaint(words: list[str]) -> str:
         return f"exit status {code}"
     if code != EXIT_OK and said.count("Error: ") != 1:
         return f"no error, or more than one: {said!r}"
-    for word in ("Traceback", "Warning:", "out of memory"):
+    for word in ("Traceback", "Warning:", "out of memory", "\x1b"):
         if word in said:
             return f"it says: {said!r}"
+    if b"\x1b" in _written(out):
+        return "an escape sequence of the file reaches the output"
     if len(_written(out)) > OUTPUT:
         return f"{len(_written(out)):,} bytes of output"
     if took > CPU_S:
