@@ -342,4 +342,5 @@ class _Perf:
         self._errors.seek(0)
         text = self._errors.read(_MAX_ERROR_TEXT).decode(errors="replace")
         lines = [line.strip() for line in text.splitlines() if "Ignoring" not in line]
+        lines = [line.removeprefix("Error:").lstrip() for line in lines]
         return next((line for line in reversed(lines) if line), "it fails without a word")
