@@ -19,10 +19,13 @@ UNCACHED := darc kernel
 # And with KASAN, lockdep and fault injection: those marked stress; with DEBUG_TESTS= all, for an hour.
 DEBUG := debug-darc debug-kernel
 DEBUG_TESTS ?= -m stress
+# What make fuzz-kernel writes: the same again with the SEED that it printed.
+WRITES ?= 100000
+SEED ?=
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
 
 .PHONY: help setup demo test test-unit unit-newest unit-system test-guest $(GUESTS) $(OURS) $(DEBUG) lint guest bench man install uninstall
-.PHONY: fuzz-report clean kernel kunit check-kernel patches test-patches
+.PHONY: fuzz-report fuzz-kernel clean kernel kunit check-kernel patches test-patches
 
 help:
 	@echo 'make demo      record and report a real program, in a guest (installs what it needs)'
@@ -34,6 +37,7 @@ help:
 	@echo 'make debug-kernel  stress tests with KASAN, lockdep and fault injection; DEBUG_TESTS= all tests'
 	@echo 'make debug-darc    the same for all tests of DARC'
 	@echo 'make fuzz-report  reports of $(FILES) damaged recordings; SEED= ONLY= for one of them again'
+	@echo 'make fuzz-kernel   WRITES=$(WRITES) writes of anything to all of its files, on the same kernel; SEED= replays'
 	@echo 'make patches   the kernel code as a series for mail, in build/patches'
 	@echo 'make bench     reports: speed and memory; kernel: accuracy, schemes and DARC; three hours, nothing else'
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
@@ -74,6 +78,10 @@ $(GUESTS): guest-%:
 $(OURS): ours-%:
 	lab/guest --kernel ours $(if $(filter-out $(UNCACHED),$*),--cached) --nodes 2 --memory 3G --timeout 45m -- \
 		env REDIS="$$(lab/package redis-server redis-tools)" $(PYTEST_IN_GUEST) tests/guest/$*
+
+fuzz-kernel: setup $(VENV_SYSTEM)/done
+	lab/guest --kernel ours-debug --nodes 2 --memory 3G --timeout 6h -- \
+		env FUZZ_SEED=$(SEED) FUZZ_WRITES=$(WRITES) $(PYTEST_IN_GUEST) -s tests/guest/kernel/test_fuzz.py
 
 debug-darc: DEBUG_TESTS =
 $(DEBUG): debug-%:
