@@ -14,6 +14,52 @@
 #include "../internal.h"
 #include "ops-common.h"
 
+/*
+ * What a folio is mapped by may be an entry that is not present: of memory that a
+ * device uses exclusively.  Its bits mean something else.
+ */
+static bool entry_young(struct page_vma_mapped_walk *pvmw, struct folio *folio)
+{
+	struct mm_struct *mm = pvmw->vma->vm_mm;
+	unsigned long addr = pvmw->address;
+	pmd_t pmd;
+	pte_t pte;
+
+	if (pvmw->pte) {
+		pte = ptep_get(pvmw->pte);
+		return pte_present(pte) &&
+		       (pte_young(pte) || damon_mmu_young(mm, folio, addr, addr + PAGE_SIZE));
+	}
+	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+		return false;
+	pmd = pmdp_get(pvmw->pmd);
+	addr &= PMD_MASK;
+	return pmd_present(pmd) &&
+	       (pmd_young(pmd) || damon_mmu_young(mm, folio, addr, addr + PMD_SIZE));
+}
+
+static bool entry_mkold(struct page_vma_mapped_walk *pvmw)
+{
+	struct vm_area_struct *vma = pvmw->vma;
+	unsigned long addr = pvmw->address;
+	bool young = false;
+
+	if (pvmw->pte) {
+		if (!pte_present(ptep_get(pvmw->pte)))
+			return false;
+		young = ptep_test_and_clear_young(vma, addr, pvmw->pte);
+		return damon_mmu_clear_young(vma->vm_mm, addr, addr + PAGE_SIZE) || young;
+	}
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+	if (!pmd_present(pmdp_get(pvmw->pmd)))
+		return false;
+	addr &= PMD_MASK;
+	young = pmdp_test_and_clear_young(vma, addr, pvmw->pmd);
+	young |= damon_mmu_clear_young(vma->vm_mm, addr, addr + PMD_SIZE);
+#endif
+	return young;
+}
+
 static bool young_one(struct folio *folio, struct vm_area_struct *vma,
 		      unsigned long addr, void *arg)
 {
@@ -21,11 +67,7 @@ static bool young_one(struct folio *folio, struct vm_area_struct *vma,
 	bool *young = arg;
 
 	while (page_vma_mapped_walk(&pvmw)) {
-		if (pvmw.pte)
-			*young = pte_young(ptep_get(pvmw.pte));
-		else if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
-			*young = pmd_young(pmdp_get(pvmw.pmd));
-		*young = *young || mmu_notifier_test_young(vma->vm_mm, pvmw.address);
+		*young = entry_young(&pvmw, folio);
 		if (*young) {
 			page_vma_mapped_walk_done(&pvmw);
 			break;
@@ -41,13 +83,8 @@ static bool mkold_one(struct folio *folio, struct vm_area_struct *vma,
 	DEFINE_FOLIO_VMA_WALK(pvmw, folio, vma, addr, 0);
 	bool *young = arg;
 
-	while (page_vma_mapped_walk(&pvmw)) {
-		addr = pvmw.address;
-		if (pvmw.pte)
-			*young |= ptep_clear_young_notify(vma, addr, pvmw.pte);
-		else if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
-			*young |= pmdp_clear_young_notify(vma, addr, pvmw.pmd);
-	}
+	while (page_vma_mapped_walk(&pvmw))
+		*young |= entry_mkold(&pvmw);
 	return true;
 }
 

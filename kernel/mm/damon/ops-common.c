@@ -17,7 +17,6 @@
 #include <linux/mmu_notifier.h>
 #include <linux/page_idle.h>
 #include <linux/pgtable.h>
-#include <linux/swapops.h>
 
 #include "ops-common.h"
 
@@ -39,24 +38,63 @@ static pmd_t *find_pmd(struct mm_struct *mm, unsigned long addr)
 	return pmd_offset(pud, addr);
 }
 
-/* Whether the folio, or a secondary MMU, tells of an access. */
-static bool seen_otherwise(struct mm_struct *mm, struct folio *folio,
-			   unsigned long addr)
-{
-	if (folio && !folio_test_idle(folio))
-		return true;
-	return mmu_notifier_test_young(mm, addr);
-}
-
-/* Clear the bits of secondary MMUs; whether any was set. */
-static bool clear_young_elsewhere(struct mm_struct *mm, unsigned long start,
-				  unsigned long end)
+/**
+ * damon_mmu_clear_young() - clear the accessed bits of secondary MMUs
+ * @mm:		the address space
+ * @start:	the memory that one entry of its page tables maps
+ * @end:	likewise
+ *
+ * Return: whether any was set.  Call with the page table locked.
+ */
+bool damon_mmu_clear_young(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
 #ifdef CONFIG_MMU_NOTIFIER
 	return mmu_notifier_clear_young(mm, start, end);
 #else
 	return false;
 #endif
+}
+
+/**
+ * damon_mmu_young() - whether a secondary MMU has seen an access
+ * @mm:		the address space
+ * @folio:	the folio; NULL where there is none
+ * @start:	the memory that one entry of its page tables maps
+ * @end:	likewise
+ *
+ * A secondary MMU may map a huge page by smaller ones, each with an accessed bit of
+ * its own, but can be asked about a single address only.  So the bits of all of them
+ * are cleared, and the folio's flags tell whoever looks next.
+ *
+ * Call with the page table locked.
+ */
+bool damon_mmu_young(struct mm_struct *mm, struct folio *folio, unsigned long start,
+		     unsigned long end)
+{
+	bool young = false;
+
+	if (folio && end - start > PAGE_SIZE) {
+		young = damon_mmu_clear_young(mm, start, end);
+		if (young) {
+			folio_set_young(folio);
+			folio_clear_idle(folio);
+		}
+		return young;
+	}
+	if (!mm_has_notifiers(mm))
+		return false;
+	for (; start < end && !young; start += PAGE_SIZE)
+		young = mmu_notifier_test_young(mm, start);
+	return young;
+}
+
+/* Whether the folio, or a secondary MMU, tells of an access. */
+static bool seen_otherwise(struct mm_struct *mm, struct folio *folio,
+			   unsigned long start, unsigned long end)
+{
+	if (folio && !folio_test_idle(folio))
+		return true;
+	return damon_mmu_young(mm, folio, start, end);
 }
 
 static void mark_idle(struct folio *folio, bool young)
@@ -108,7 +146,7 @@ static void sample_hugetlb(struct vm_area_struct *vma, unsigned long addr,
 	pte = huge_ptep_get(mm, addr, ptep);
 	folio = pfn_folio(pte_pfn(pte));
 	young = pte_young(pte);
-	if (done->nr && (young || seen_otherwise(mm, folio, addr)))
+	if (done->nr && (young || seen_otherwise(mm, folio, addr, addr + size)))
 		damon_set_states(done, DAMON_PROBE_ACCESSED);
 	if (next->nr) {
 		if (young) {
@@ -117,7 +155,7 @@ static void sample_hugetlb(struct vm_area_struct *vma, unsigned long addr,
 			huge_ptep_modify_prot_commit(vma, addr, ptep, pte,
 						     pte_mkold(pte));
 		}
-		young |= clear_young_elsewhere(mm, addr, addr + size);
+		young |= damon_mmu_clear_young(mm, addr, addr + size);
 		mark_idle(folio, young);
 	}
 	spin_unlock(ptl);
@@ -143,12 +181,13 @@ static void sample_pmd(struct vm_area_struct *vma, unsigned long addr, pmd_t *pm
 		return;
 	addr &= HPAGE_PMD_MASK;
 	folio = vm_normal_folio_pmd(vma, addr, *pmdp);
-	if (done->nr && (pmd_young(*pmdp) || seen_otherwise(vma->vm_mm, folio, addr)))
+	if (done->nr && (pmd_young(*pmdp) ||
+			 seen_otherwise(vma->vm_mm, folio, addr, addr + HPAGE_PMD_SIZE)))
 		damon_set_states(done, DAMON_PROBE_ACCESSED);
 	if (!next->nr)
 		return;
 	young = pmdp_test_and_clear_young(vma, addr, pmdp);
-	young |= clear_young_elsewhere(vma->vm_mm, addr, addr + HPAGE_PMD_SIZE);
+	young |= damon_mmu_clear_young(vma->vm_mm, addr, addr + HPAGE_PMD_SIZE);
 	mark_idle(folio, young);
 }
 #else
@@ -163,7 +202,8 @@ static bool pte_accessed(struct vm_area_struct *vma, unsigned long addr, pte_t p
 	if (!pte_present(pte))
 		return false;
 	return pte_young(pte) ||
-	       seen_otherwise(vma->vm_mm, vm_normal_folio(vma, addr, pte), addr);
+	       seen_otherwise(vma->vm_mm, vm_normal_folio(vma, addr, pte), addr,
+			      addr + PAGE_SIZE);
 }
 
 static void mkold_pte(struct vm_area_struct *vma, unsigned long addr, pte_t *ptep)
@@ -174,7 +214,7 @@ static void mkold_pte(struct vm_area_struct *vma, unsigned long addr, pte_t *pte
 	if (!pte_present(pte))
 		return;
 	young = ptep_test_and_clear_young(vma, addr, ptep);
-	young |= clear_young_elsewhere(vma->vm_mm, addr, addr + PAGE_SIZE);
+	young |= damon_mmu_clear_young(vma->vm_mm, addr, addr + PAGE_SIZE);
 	mark_idle(vm_normal_folio(vma, addr, pte), young);
 }
 

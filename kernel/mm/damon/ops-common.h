@@ -29,6 +29,9 @@ static inline phys_addr_t damon_pa_of(const struct damon_ctx *ctx, unsigned long
 unsigned long damon_vma_table_end(struct vm_area_struct *vma, unsigned long addr);
 void damon_vma_sample(struct vm_area_struct *vma, unsigned long addr,
 		      const struct damon_probes *done, const struct damon_probes *next);
+bool damon_mmu_clear_young(struct mm_struct *mm, unsigned long start, unsigned long end);
+bool damon_mmu_young(struct mm_struct *mm, struct folio *folio, unsigned long start,
+		     unsigned long end);
 
 /* folios.c */
 struct folio *damon_get_folio(unsigned long pfn);
