@@ -41,9 +41,35 @@ static bool deprioritise(struct folio *folio)
 	return true;
 }
 
-/* Returns what was done at once, in bytes. */
-static unsigned long act(struct damos *s, struct damon_batch *batch, struct folio *folio)
+/* A walk over the folios of a range. */
+struct pa_walk {
+	struct damos *s;
+	struct damon_batch batch;
+	bool look_once_more;
+	unsigned long sz_passed;
+};
+
+/*
+ * That a region is cold is said of most of its pages.  So each is looked at before it
+ * is reclaimed, unless a filter says which pages are meant.
+ */
+static bool looks_once_more(const struct damos *s)
 {
+	const struct damos_filter *f;
+
+	if (s->action != DAMOS_PAGEOUT)
+		return false;
+	damos_for_each_ops_filter(f, s) {
+		if (f->type == DAMOS_FILTER_TYPE_YOUNG)
+			return false;
+	}
+	return true;
+}
+
+/* Returns what was done at once, in bytes. */
+static unsigned long act(struct pa_walk *walk, struct folio *folio)
+{
+	struct damos *s = walk->s;
 	bool done = false;
 
 	if (s->action == DAMOS_LRU_PRIO)
@@ -51,13 +77,14 @@ static unsigned long act(struct damos *s, struct damon_batch *batch, struct foli
 	else if (s->action == DAMOS_LRU_DEPRIO)
 		done = deprioritise(folio);
 	else if (s->action != DAMOS_STAT)
-		damon_batch_add(batch, folio);
+		damon_batch_add(&walk->batch, folio);
 	return done ? folio_size(folio) : 0;
 }
 
-static unsigned long try(struct damos *s, struct damon_batch *batch, struct folio *folio,
-			 unsigned long *sz_passed)
+static unsigned long try(struct pa_walk *walk, struct folio *folio)
 {
+	struct damos *s = walk->s;
+
 	/* What cannot be reclaimed takes nothing of a quota for what can. */
 	if (s->quota.charge_passed && folio_test_unevictable(folio))
 		return 0;
@@ -67,8 +94,10 @@ static unsigned long try(struct damos *s, struct damon_batch *batch, struct foli
 		return 0;
 	if (!damos_folio_passes(s, folio))
 		return 0;
-	*sz_passed += folio_size(folio);
-	return act(s, batch, folio);
+	if (walk->look_once_more && damos_folio_young(folio))
+		return 0;
+	walk->sz_passed += folio_size(folio);
+	return act(walk, folio);
 }
 
 static unsigned long after(unsigned long pfn)
@@ -77,13 +106,8 @@ static unsigned long after(unsigned long pfn)
 	return pfn_in_present_section(pfn) ? pfn + 1 : ALIGN(pfn + 1, pageblock_nr_pages);
 }
 
-static unsigned long walk(struct damos *s, unsigned long start, unsigned long end,
-			  unsigned long *sz_passed)
+static unsigned long visit(struct pa_walk *walk, unsigned long start, unsigned long end)
 {
-	struct damon_batch batch = {
-		.s = s,
-		.folios = LIST_HEAD_INIT(batch.folios),
-	};
 	unsigned long pfn = start, turn = start, done = 0;
 
 	while (pfn < end && !kthread_should_stop()) {
@@ -97,17 +121,17 @@ static unsigned long walk(struct damos *s, unsigned long start, unsigned long en
 			middle = pfn + folio_nr_pages(folio) / 2;
 			pfn += folio_nr_pages(folio);
 			if (middle >= start && middle < end)
-				done += try(s, &batch, folio, sz_passed);
+				done += try(walk, folio);
 			folio_put(folio);
 		}
-		if (damon_batch_is_full(&batch))
-			done += damon_batch_flush(&batch);
+		if (damon_batch_is_full(&walk->batch))
+			done += damon_batch_flush(&walk->batch);
 		if (pfn - turn >= PAGES_PER_TURN) {
 			turn = pfn;
 			cond_resched();
 		}
 	}
-	return done + damon_batch_flush(&batch);
+	return done + damon_batch_flush(&walk->batch);
 }
 
 /* Users give any addresses: do not look for memory where there cannot be any. */
@@ -127,7 +151,8 @@ static unsigned long end_of_memory(void)
  * @t:		its target
  * @range:	of which memory
  * @s:		the scheme
- * @sz_passed:	the bytes that its filters let through are added to this
+ * @sz_passed:	the bytes that its filters let through are added to this, but not
+ *		those of pages that pageout leaves alone for being young
  *
  * Called by the kdamond.  Returns the bytes that something was done with.  Sleeps.
  */
@@ -137,10 +162,17 @@ unsigned long damon_pa_apply_scheme(struct damon_ctx *ctx, struct damon_target *
 {
 	unsigned long start = PHYS_PFN(damon_pa_of(ctx, range->start));
 	unsigned long end = min(PHYS_PFN(damon_pa_of(ctx, range->end)), end_of_memory());
+	struct pa_walk walk = {
+		.s = s,
+		.batch.s = s,
+		.batch.folios = LIST_HEAD_INIT(walk.batch.folios),
+		.look_once_more = looks_once_more(s),
+	};
 	unsigned long done;
 
 	lru_add_drain();
-	done = walk(s, start, end, sz_passed);
+	done = visit(&walk, start, end);
+	*sz_passed += walk.sz_passed;
 	/* What it asked of the LRU lists shall not wait for others' next folios. */
 	lru_add_drain();
 	return done;

@@ -20,12 +20,16 @@ static bool is_of_memcg(struct folio *folio, unsigned short id)
 	return is;
 }
 
-/*
+/**
+ * damos_folio_young() - whether a folio was accessed since the last such look
+ * @folio:	the folio, with a reference, neither locked nor mapped by a page
+ *		table whose lock is held
+ *
  * An access counts once: for the next look there has to be another one.  What is
  * not known passes for an access, so that nothing is taken from a program for the
- * sake of a lock.
+ * sake of a lock.  Sleeps.
  */
-static bool is_young(struct folio *folio)
+bool damos_folio_young(struct folio *folio)
 {
 	bool young;
 
@@ -50,7 +54,7 @@ static bool is_of_type(const struct damos_filter *f, struct folio *folio)
 	case DAMOS_FILTER_TYPE_MEMCG:
 		return is_of_memcg(folio, f->memcg_id);
 	case DAMOS_FILTER_TYPE_YOUNG:
-		return is_young(folio);
+		return damos_folio_young(folio);
 	case DAMOS_FILTER_TYPE_HUGEPAGE_SIZE:
 		sz = folio_size(folio);
 		return f->sz_range.min <= sz && sz <= f->sz_range.max;

@@ -76,6 +76,7 @@ enum damos_verdict damos_core_verdict(const struct damon_ctx *ctx,
 
 /* page-filters.c: the same for pages; on DAMOS_PASS, set s->core_passed before */
 bool damos_folio_passes(struct damos *s, struct folio *folio);
+bool damos_folio_young(struct folio *folio);
 static inline bool damos_all_pages_pass(const struct damos *s)
 {
 	return s->core_passed || list_empty(&s->ops_filters);
