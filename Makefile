@@ -22,6 +22,8 @@ DEBUG_TESTS ?= -m stress
 # What make fuzz-kernel writes: the same again with the SEED that it printed.
 WRITES ?= 100000
 SEED ?=
+# And with multi-generational LRU: by hand, as it takes half an hour.
+GENERATIONS := lru-gen-darc lru-gen-kernel
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
 
 .PHONY: help setup demo test test-unit unit-newest unit-system test-guest $(GUESTS) $(OURS) $(DEBUG) lint guest bench man install uninstall
@@ -38,6 +40,7 @@ help:
 	@echo 'make debug-darc    the same for all tests of DARC'
 	@echo 'make fuzz-report  reports of $(FILES) damaged recordings; SEED= ONLY= for one of them again'
 	@echo 'make fuzz-kernel   WRITES=$(WRITES) writes of anything to all of its files, on the same kernel; SEED= replays'
+	@echo 'make lru-gen-kernel  all tests of the kernel with multi-generational LRU; lru-gen-darc: of DARC'
 	@echo 'make patches   the kernel code as a series for mail, in build/patches'
 	@echo 'make bench     reports: speed and memory; kernel: accuracy, schemes and DARC; three hours, nothing else'
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
@@ -87,6 +90,11 @@ debug-darc: DEBUG_TESTS =
 $(DEBUG): debug-%:
 	lab/guest --kernel ours-debug --nodes 2 --memory 3G --timeout 90m -- \
 		$(PYTEST_IN_GUEST) $(DEBUG_TESTS) tests/guest/$*
+
+.PHONY: $(GENERATIONS)
+$(GENERATIONS): lru-gen-%:
+	lab/guest --kernel ours-lru-gen --nodes 2 --memory 3G --timeout 60m -- \
+		$(PYTEST_IN_GUEST) tests/guest/$*
 
 lint: setup $(MAN)
 	$(VENV)/bin/ruff check --quiet

@@ -89,6 +89,8 @@ RECIPES = {
         Recipe("ours", "Linux 6.12 with this repository's DAMON"),
         Recipe("ours-debug", "ours, with KASAN, lockdep and fault injection",
                configs=("guest", "debug")),
+        Recipe("ours-lru-gen", "ours, with multi-generational LRU, as distributions have it",
+               configs=("guest", "lru-gen")),
         Recipe("upstream", "the same Linux 6.12 with upstream's DAMON", ours=False),
         Recipe("newest", "the newest kernel that Debian has, with upstream's DAMON", ours=False,
                series=NEWEST),

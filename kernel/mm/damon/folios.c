@@ -5,8 +5,10 @@
  * What is said at the top of ops-common.c is true of these, too.
  */
 
+#include <linux/memcontrol.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
+#include <linux/mm_inline.h>
 #include <linux/mmu_notifier.h>
 #include <linux/page_idle.h>
 #include <linux/rmap.h>
@@ -177,4 +179,68 @@ bool damon_folio_mkold(struct folio *folio, bool *was_young)
 		folio_set_young(folio);
 	*was_young |= young;
 	return done;
+}
+
+/* Whether a folio is of the two youngest generations of its list: what is in use. */
+static bool of_youngest_generations(struct folio *folio)
+{
+#ifdef CONFIG_LRU_GEN
+	int gen = folio_lru_gen(folio);
+	unsigned long seq;
+
+	if (gen < 0)
+		return false;
+	rcu_read_lock();
+	seq = READ_ONCE(mem_cgroup_lruvec(folio_memcg_check(folio),
+					  folio_pgdat(folio))->lrugen.max_seq);
+	rcu_read_unlock();
+	return gen == lru_gen_from_seq(seq) || gen == lru_gen_from_seq(seq - 1);
+#else
+	return false;
+#endif
+}
+
+/**
+ * damon_folio_active() - whether reclaim holds a folio for one that is in use
+ * @folio:	the folio, with a reference
+ *
+ * With multi-generational LRU, whose folios have no active flag while they are on its
+ * lists, these are the two youngest generations, as in nr_active_anon and
+ * nr_active_file of /proc/vmstat.
+ */
+bool damon_folio_active(struct folio *folio)
+{
+	return folio_test_active(folio) || of_youngest_generations(folio);
+}
+
+/**
+ * damon_folio_watch_generation() - make ready to see that a folio is promoted
+ * @folio:	the folio, with a reference
+ *
+ * The walks of multi-generational LRU clear accessed bits, and leave the idle flag.
+ * They put the folio into the youngest generation, where it may have been before, and
+ * clear its referenced flag.  So that flag is set, for folios that are there already.
+ * Without it they would have to count as accessed for as long as they are there: for
+ * ever, while there is no need for reclaim.
+ *
+ * Reclaim takes the flag for one access by a file descriptor, which alone puts the
+ * folio into no other tier.
+ */
+void damon_folio_watch_generation(struct folio *folio)
+{
+	if (of_youngest_generations(folio))
+		folio_set_referenced(folio);
+}
+
+/**
+ * damon_folio_promoted() - whether multi-generational LRU may have seen an access
+ * @folio:	the folio, with a reference
+ *
+ * Return: whether it was promoted since damon_folio_watch_generation().  Without that,
+ * whether it is of the youngest generations.  Ask after damon_folio_young(): what was
+ * accessed is either young, or has been promoted before.
+ */
+bool damon_folio_promoted(struct folio *folio)
+{
+	return !folio_test_referenced(folio) && of_youngest_generations(folio);
 }

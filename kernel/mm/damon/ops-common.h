@@ -37,5 +37,8 @@ bool damon_mmu_young(struct mm_struct *mm, struct folio *folio, unsigned long st
 struct folio *damon_get_folio(unsigned long pfn);
 bool damon_folio_young(struct folio *folio, bool *young);
 bool damon_folio_mkold(struct folio *folio, bool *was_young);
+bool damon_folio_active(struct folio *folio);
+void damon_folio_watch_generation(struct folio *folio);
+bool damon_folio_promoted(struct folio *folio);
 
 #endif /* _MM_DAMON_OPS_COMMON_H */

@@ -35,11 +35,12 @@ bool damos_folio_young(struct folio *folio)
 
 	if (!damon_folio_young(folio, &young))
 		return true;
-	if (young) {
-		damon_folio_mkold(folio, &young);
-		return true;
-	}
-	return false;
+	if (!young && !damon_folio_promoted(folio))
+		return false;
+	/* First, so that no access gets lost in between. */
+	damon_folio_watch_generation(folio);
+	damon_folio_mkold(folio, &young);
+	return true;
 }
 
 static bool is_of_type(const struct damos_filter *f, struct folio *folio)
@@ -50,7 +51,7 @@ static bool is_of_type(const struct damos_filter *f, struct folio *folio)
 	case DAMOS_FILTER_TYPE_ANON:
 		return folio_test_anon(folio);
 	case DAMOS_FILTER_TYPE_ACTIVE:
-		return folio_test_active(folio);
+		return damon_folio_active(folio);
 	case DAMOS_FILTER_TYPE_MEMCG:
 		return is_of_memcg(folio, f->memcg_id);
 	case DAMOS_FILTER_TYPE_YOUNG:

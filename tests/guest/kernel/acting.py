@@ -29,6 +29,11 @@ FEW = MB // 8
 NODES = len(list(Path("/sys/devices/system/node").glob("node[0-9]*")))
 nodes = pytest.mark.skipif(NODES < 2, reason="lab/guest --nodes 2")
 
+_generations = Path("/sys/kernel/mm/lru_gen/enabled")
+GENERATIONS = _generations.exists() and int(_generations.read_text(), 16) & 1
+"""Multi-generational LRU: pages have no active flag."""
+flags = pytest.mark.skipif(GENERATIONS, reason="pages have no active flag")
+
 # Bits of /proc/kpageflags
 ACTIVE, KSM = 6, 21
 

@@ -28,6 +28,7 @@ from acting import (
     Process,
     S,
     filters,
+    flags,
     further_snapshots,
     nearly,
     new,
@@ -180,6 +181,7 @@ def make_active(process: Process, memory: range) -> None:
     wait_until(lambda: process.flagged(memory, ACTIVE) > len(memory) - FEW, "it is active")
 
 
+@flags
 @pytest.mark.stress
 def test_lru_lists(process: Process) -> None:
     memory = process.anonymous()
@@ -193,6 +195,7 @@ def test_lru_lists(process: Process) -> None:
     assert stats()["sz_applied"] > SIZE - FEW
 
 
+@flags
 def test_cold(process: Process) -> None:
     memory = process.anonymous()
     physical(process, memory)
@@ -328,6 +331,7 @@ def test_anon(
         path.unlink()
 
 
+@flags
 @pytest.mark.usefixtures("swap")
 def test_active(process: Process) -> None:
     memory, other = process.anonymous(), process.anonymous()

@@ -4,6 +4,7 @@
 #include <kunit/test.h>
 #include <linux/damon.h>
 #include <linux/mm.h>
+#include <linux/mm_inline.h>
 #include <linux/mman.h>
 #include <linux/page_idle.h>
 #include <linux/swap.h>
@@ -187,12 +188,86 @@ static void others_do_not_look(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, passes(test));
 }
 
+#ifdef CONFIG_LRU_GEN
+/* Move it to a generation that is so much older than the youngest. */
+static void set_generation(struct folio *folio, unsigned int older)
+{
+	struct lruvec *lruvec = mem_cgroup_lruvec(NULL, folio_pgdat(folio));
+	int gen = lru_gen_from_seq(READ_ONCE(lruvec->lrugen.max_seq) - older);
+
+	set_mask_bits(&folio->flags, LRU_GEN_MASK, (gen + 1UL) << LRU_GEN_PGOFF);
+}
+
+/* What the walks of multi-generational LRU take for themselves was an access, too. */
+static void promotion_is_an_access(struct kunit *test)
+{
+	struct fixture *fix = test->priv;
+
+	if (!lru_gen_enabled())
+		kunit_skip(test, "no multi-generational LRU");
+	new_scheme(test, DAMOS_PAGEOUT);
+	KUNIT_EXPECT_FALSE(test, passes(test));
+	KUNIT_EXPECT_TRUE(test, passes(test));
+	set_accessed(test, true);
+	/* That is what they do, besides moving it to the youngest generation. */
+	set_accessed(test, false);
+	folio_clear_referenced(fix->folio);
+	KUNIT_EXPECT_FALSE(test, passes(test));
+	KUNIT_EXPECT_TRUE(test, passes(test));
+	KUNIT_EXPECT_TRUE(test, passes(test));
+}
+
+/* What has not been promoted for two generations was not accessed, however it got there. */
+static void old_generations_are_idle(struct kunit *test)
+{
+	struct fixture *fix = test->priv;
+	unsigned long flags;
+
+	if (!lru_gen_enabled())
+		kunit_skip(test, "no multi-generational LRU");
+	new_scheme(test, DAMOS_PAGEOUT);
+	KUNIT_EXPECT_FALSE(test, passes(test));
+	flags = READ_ONCE(fix->folio->flags) & LRU_GEN_MASK;
+	set_generation(fix->folio, 2);
+	folio_clear_referenced(fix->folio);
+	KUNIT_EXPECT_TRUE(test, passes(test));
+	KUNIT_EXPECT_FALSE(test, folio_test_referenced(fix->folio));
+	set_mask_bits(&fix->folio->flags, LRU_GEN_MASK, flags);
+	KUNIT_EXPECT_FALSE(test, passes(test));
+}
+
+/* A filter of type active lets through what the kernel counts as active. */
+static void active_generations(struct kunit *test)
+{
+	struct fixture *fix = test->priv;
+	unsigned long flags;
+
+	if (!lru_gen_enabled())
+		kunit_skip(test, "no multi-generational LRU");
+	new_scheme(test, DAMOS_STAT);
+	add_filter(test, DAMOS_FILTER_TYPE_ACTIVE, true);
+	flags = READ_ONCE(fix->folio->flags) & LRU_GEN_MASK;
+	set_generation(fix->folio, 0);
+	KUNIT_EXPECT_TRUE(test, passes(test));
+	set_generation(fix->folio, 1);
+	KUNIT_EXPECT_TRUE(test, passes(test));
+	set_generation(fix->folio, 2);
+	KUNIT_EXPECT_FALSE(test, passes(test));
+	set_mask_bits(&fix->folio->flags, LRU_GEN_MASK, flags);
+}
+#endif
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(pageout_looks_once_more),
 	KUNIT_CASE(pageout_looks_after_the_filters),
 	KUNIT_CASE(pageout_looks_at_what_the_core_passed),
 	KUNIT_CASE(pageout_goes_by_a_young_filter),
 	KUNIT_CASE(others_do_not_look),
+#ifdef CONFIG_LRU_GEN
+	KUNIT_CASE(promotion_is_an_access),
+	KUNIT_CASE(old_generations_are_idle),
+	KUNIT_CASE(active_generations),
+#endif
 	{}
 };
 
