@@ -157,6 +157,7 @@ struct damon_probes {
  * @sample_begin: when its last samples were begun to be taken
  * @sample_end:	when they had been taken
  * @gone:	it cannot be monitored any more
+ * @busy:	its address space could not be locked the last time
  * @list:	in the context's list
  *
  * Changed by the kdamond only, once it runs.
@@ -172,6 +173,7 @@ struct damon_target {
 	ktime_t sample_begin;
 	ktime_t sample_end;
 	bool gone;
+	bool busy;
 	struct list_head list;
 
 /* private: damon_pair_targets()'s */
@@ -231,8 +233,10 @@ struct damon_ctx;
 /**
  * struct damon_operations - how one kind of address space is monitored
  * @id:		which kind
- * @init:	give each target that has no regions its first ones
- * @update:	follow what changed in the targets' address spaces
+ * @init:	give each target that has no regions its first ones.  Returns false
+ *		when some have to wait for them, until the next @update.
+ * @update:	follow what changed in the targets' address spaces.  Returns false
+ *		when that is to be tried again soon.
  * @sample:	look at each of the @done probes, then make ready to see accesses
  *		to the @next ones; either may be empty.  A probe of @next becomes
  *		ready, or stays unknown where that cannot be had.  One of @done
@@ -253,8 +257,8 @@ struct damon_ctx;
  */
 struct damon_operations {
 	enum damon_ops_id id;
-	void (*init)(struct damon_ctx *ctx);
-	void (*update)(struct damon_ctx *ctx);
+	bool (*init)(struct damon_ctx *ctx);
+	bool (*update)(struct damon_ctx *ctx);
 	bool (*sample)(struct damon_ctx *ctx, struct damon_target *t,
 		       struct damon_probes *done, struct damon_probes *next);
 	unsigned long actions;
@@ -330,6 +334,7 @@ struct damon_ctx {
 	bool restart;			/* begin anew: targets have changed */
 	bool active;			/* something is left to monitor */
 	bool paused;			/* as no scheme is active */
+	bool behind;			/* ops.update is to be tried again soon */
 };
 
 static inline unsigned long damon_sz_region(const struct damon_region *r)

@@ -36,6 +36,7 @@ unsigned long damon_va_apply_scheme(struct damon_ctx *ctx, struct damon_target *
 /* vaddr.c: the address space of a target */
 struct mm_struct *damon_va_get_mm(const struct damon_target *t);
 void damon_va_put_mm(struct mm_struct *mm);
+bool damon_va_lock(struct damon_target *t, struct mm_struct *mm);
 
 /**
  * struct damon_batch - folios that are taken off their lists, to be acted on

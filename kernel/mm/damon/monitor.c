@@ -397,8 +397,7 @@ static void begin_monitoring(struct damon_ctx *ctx)
 	ctx->restart = false;
 	WRITE_ONCE(ctx->paused, false);
 	ctx->update_samples = 0;
-	if (ctx->ops.init)
-		ctx->ops.init(ctx);
+	ctx->behind = ctx->ops.init && !ctx->ops.init(ctx);
 	damon_for_each_target(t, ctx) {
 		cond_resched();
 		align_regions(t, shift);
@@ -435,10 +434,11 @@ static void end_sample(struct damon_ctx *ctx)
 	damos_end_sample(ctx, true);
 	tune_intervals(ctx);
 	/* Regions change places here, which probes under way must not see. */
-	if (ctx->update_samples >= ctx->attrs.ops_update_interval / interval) {
+	if (ctx->behind ||
+	    ctx->update_samples >= ctx->attrs.ops_update_interval / interval) {
 		ctx->update_samples = 0;
 		if (ctx->ops.update) {
-			ctx->ops.update(ctx);
+			ctx->behind = !ctx->ops.update(ctx);
 			bound_regions(ctx);
 		}
 	}

@@ -107,65 +107,56 @@ static void mark_idle(struct folio *folio, bool young)
 }
 
 #ifdef CONFIG_HUGETLB_PAGE
-static pte_t *lock_huge_entry(struct vm_area_struct *vma, unsigned long addr,
-			      spinlock_t **ptl)
-{
-	struct hstate *h = hstate_vma(vma);
-	pte_t *pte;
-
-	hugetlb_vma_lock_read(vma);
-	pte = hugetlb_walk(vma, addr, huge_page_size(h));
-	if (!pte) {
-		hugetlb_vma_unlock_read(vma);
-		return NULL;
-	}
-	*ptl = huge_pte_lock(h, vma->vm_mm, pte);
-	if (pte_present(huge_ptep_get(vma->vm_mm, addr, pte)))
-		return pte;
-	spin_unlock(*ptl);
-	hugetlb_vma_unlock_read(vma);
-	return NULL;
-}
-
-/* A page of hugetlb's, at @addr. */
-static void sample_hugetlb(struct vm_area_struct *vma, unsigned long addr,
+/* A page of hugetlb's, at @addr; false where a lock is held by somebody else. */
+static bool sample_hugetlb(struct vm_area_struct *vma, unsigned long addr,
 			   const struct damon_probes *done,
 			   const struct damon_probes *next)
 {
-	unsigned long size = huge_page_size(hstate_vma(vma));
+	struct address_space *mapping = vma->vm_file->f_mapping;
+	struct hstate *h = hstate_vma(vma);
+	unsigned long size = huge_page_size(h);
 	struct mm_struct *mm = vma->vm_mm;
-	struct folio *folio;
+	bool young = false;
 	spinlock_t *ptl;	/* of *ptep */
 	pte_t *ptep, pte;
-	bool young;
 
+	/* Page tables that processes share stay.  The VMA's own lock may take long. */
+	if (!i_mmap_trylock_read(mapping))
+		return false;
 	addr = ALIGN_DOWN(addr, size);
-	ptep = lock_huge_entry(vma, addr, &ptl);
+	ptep = hugetlb_walk(vma, addr, size);
 	if (!ptep)
-		return;
+		goto out;
+	ptl = huge_pte_lock(h, mm, ptep);
 	pte = huge_ptep_get(mm, addr, ptep);
-	folio = pfn_folio(pte_pfn(pte));
-	young = pte_young(pte);
-	if (done->nr && (young || seen_otherwise(mm, folio, addr, addr + size)))
-		damon_set_states(done, DAMON_PROBE_ACCESSED);
-	if (next->nr) {
-		if (young) {
+	if (pte_present(pte)) {
+		struct folio *folio = pfn_folio(pte_pfn(pte));
+
+		young = pte_young(pte);
+		if (done->nr && (young || seen_otherwise(mm, folio, addr, addr + size)))
+			damon_set_outcomes(done, DAMON_PROBE_ACCESSED);
+		if (next->nr && young) {
 			/* Taken out meanwhile, so that no dirty bit gets lost. */
 			pte = huge_ptep_modify_prot_start(vma, addr, ptep);
 			huge_ptep_modify_prot_commit(vma, addr, ptep, pte,
 						     pte_mkold(pte));
 		}
-		young |= damon_mmu_clear_young(mm, addr, addr + size);
-		mark_idle(folio, young);
+		if (next->nr) {
+			young |= damon_mmu_clear_young(mm, addr, addr + size);
+			mark_idle(folio, young);
+		}
 	}
 	spin_unlock(ptl);
-	hugetlb_vma_unlock_read(vma);
+out:
+	i_mmap_unlock_read(mapping);
+	return true;
 }
 #else
-static void sample_hugetlb(struct vm_area_struct *vma, unsigned long addr,
+static bool sample_hugetlb(struct vm_area_struct *vma, unsigned long addr,
 			   const struct damon_probes *done,
 			   const struct damon_probes *next)
 {
+	return true;
 }
 #endif
 
@@ -183,7 +174,7 @@ static void sample_pmd(struct vm_area_struct *vma, unsigned long addr, pmd_t *pm
 	folio = vm_normal_folio_pmd(vma, addr, *pmdp);
 	if (done->nr && (pmd_young(*pmdp) ||
 			 seen_otherwise(vma->vm_mm, folio, addr, addr + HPAGE_PMD_SIZE)))
-		damon_set_states(done, DAMON_PROBE_ACCESSED);
+		damon_set_outcomes(done, DAMON_PROBE_ACCESSED);
 	if (!next->nr)
 		return;
 	young = pmdp_test_and_clear_young(vma, addr, pmdp);
@@ -226,6 +217,8 @@ static void sample_ptes(struct vm_area_struct *vma, unsigned long addr, pte_t *f
 	unsigned int i;
 
 	for (i = 0; i < done->nr; i++) {
+		if (!damon_probe_is_ready(&done->probe[i]))
+			continue;
 		addr = done->probe[i].addr & PAGE_MASK;
 		if (pte_accessed(vma, addr, ptep_get(table + pte_index(addr))))
 			done->probe[i].state = DAMON_PROBE_ACCESSED;
@@ -254,41 +247,50 @@ unsigned long damon_vma_table_end(struct vm_area_struct *vma, unsigned long addr
 	return min(ALIGN_DOWN(addr, size) + size, vma->vm_end);
 }
 
-/**
- * damon_vma_sample() - see whether pages were accessed, and make others ready
- * @vma:	the mapping
- * @addr:	an address in it; no probe is at, or after, damon_vma_table_end()
- * @done:	probes that were @next before: their states are set
- * @next:	probes that shall see accesses from now on
- *
- * Call with mmap_lock held for reading.  Memory that is not there, swapped out
- * for example, is not accessed.  The page table is locked once for all probes:
- * there are few for each of its entries.
- */
-void damon_vma_sample(struct vm_area_struct *vma, unsigned long addr,
-		      const struct damon_probes *done, const struct damon_probes *next)
+/* False where it is not known, for a lock that somebody else holds. */
+static bool sample_table(struct vm_area_struct *vma, unsigned long addr,
+			 const struct damon_probes *done, const struct damon_probes *next)
 {
 	spinlock_t *ptl;	/* of the page table, or of @pmd */
 	pmd_t *pmd;
 	pte_t *pte;
 
-	damon_set_states(done, DAMON_PROBE_IDLE);
-	if (is_vm_hugetlb_page(vma)) {
-		sample_hugetlb(vma, addr, done, next);
-		return;
-	}
+	if (is_vm_hugetlb_page(vma))
+		return sample_hugetlb(vma, addr, done, next);
 	pmd = find_pmd(vma->vm_mm, addr);
 	if (!pmd || pmd_none(pmdp_get_lockless(pmd)))
-		return;
+		return true;
 	ptl = pmd_trans_huge_lock(pmd, vma);
 	if (ptl) {
 		sample_pmd(vma, addr, pmd, done, next);
 		spin_unlock(ptl);
-		return;
+		return true;
 	}
 	pte = pte_offset_map_lock(vma->vm_mm, pmd, addr, &ptl);
 	if (!pte)
-		return;
+		return true;
 	sample_ptes(vma, addr, pte, done, next);
 	pte_unmap_unlock(pte, ptl);
+	return true;
+}
+
+/**
+ * damon_vma_sample() - see whether pages were accessed, and make others ready
+ * @vma:	the mapping
+ * @addr:	an address in it; no probe is at, or after, damon_vma_table_end()
+ * @done:	probes that were @next before: their states are set
+ * @next:	probes that shall see accesses from now on: likewise
+ *
+ * Call with mmap_lock, or the lock of @vma, held for reading.  Memory that is not
+ * there, swapped out for example, is not accessed.  The page table is locked once for
+ * all probes: there are few for each of its entries.
+ */
+void damon_vma_sample(struct vm_area_struct *vma, unsigned long addr,
+		      const struct damon_probes *done, const struct damon_probes *next)
+{
+	bool known = sample_table(vma, addr, done, next);
+
+	/* What has its outcome already is not ready any more. */
+	damon_set_outcomes(done, known ? DAMON_PROBE_IDLE : DAMON_PROBE_UNKNOWN);
+	damon_set_states(next, known ? DAMON_PROBE_READY : DAMON_PROBE_UNKNOWN);
 }

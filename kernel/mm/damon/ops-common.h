@@ -26,6 +26,23 @@ static inline phys_addr_t damon_pa_of(const struct damon_ctx *ctx, unsigned long
 	return pa;
 }
 
+static inline bool damon_probe_is_ready(const struct damon_probe *probe)
+{
+	return probe->state == DAMON_PROBE_READY || probe->state == DAMON_PROBE_READY_YOUNG;
+}
+
+/* Of those that are ready still; of the others it is known already, or is not. */
+static inline void damon_set_outcomes(const struct damon_probes *done,
+				      enum damon_probe_state outcome)
+{
+	unsigned int i;
+
+	for (i = 0; i < done->nr; i++) {
+		if (damon_probe_is_ready(&done->probe[i]))
+			done->probe[i].state = outcome;
+	}
+}
+
 unsigned long damon_vma_table_end(struct vm_area_struct *vma, unsigned long addr);
 void damon_vma_sample(struct vm_area_struct *vma, unsigned long addr,
 		      const struct damon_probes *done, const struct damon_probes *next);

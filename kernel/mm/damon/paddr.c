@@ -19,7 +19,7 @@ static void look(const struct damon_ctx *ctx, struct damon_probe *probe)
 	struct folio *folio;
 	bool young;
 
-	if (probe->state != DAMON_PROBE_READY && probe->state != DAMON_PROBE_READY_YOUNG) {
+	if (!damon_probe_is_ready(probe)) {
 		probe->state = DAMON_PROBE_UNKNOWN;
 		return;
 	}

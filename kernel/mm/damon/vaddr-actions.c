@@ -4,7 +4,8 @@
  *
  * Some are advice, as by madvise(), for mappings.  Others go by pages, which is
  * what filters can let through: these find folios in page tables, and act on them
- * once no lock is held.  Either way, mmap_lock is held for little at a time.
+ * once no lock is held.  Either way, mmap_lock is held for little at a time.  What
+ * would have to wait for it is for the next time that the scheme is applied.
  *
  * A large folio is acted on as a whole, or not at all, and so belongs to one range
  * alone, and counts there: the one that its middle is in.  What may become a huge
@@ -155,8 +156,8 @@ static const struct mm_walk_ops folio_walk_ops = {
 	.walk_lock = PGWALK_RDLOCK,
 };
 
-static unsigned long act_on_folios(struct mm_struct *mm, struct damos *s,
-				   const struct damon_addr_range *range,
+static unsigned long act_on_folios(struct damon_target *t, struct mm_struct *mm,
+				   struct damos *s, const struct damon_addr_range *range,
 				   unsigned long *sz_passed)
 {
 	struct folio_walker walker = {
@@ -173,7 +174,8 @@ static unsigned long act_on_folios(struct mm_struct *mm, struct damos *s,
 	while (more > 0 && walker.at < range->end && !kthread_should_stop()) {
 		walker.tables = 0;
 		walker.last = NULL;
-		mmap_read_lock(mm);
+		if (!damon_va_lock(t, mm))
+			break;
 		more = walk_page_range(mm, walker.at, range->end, &folio_walk_ops,
 				       &walker);
 		mmap_read_unlock(mm);
@@ -259,15 +261,16 @@ static bool find_collapsible(struct vm_area_struct *vma,
 }
 
 /* Find the first part of a range that advice is for, as much as to do at one go. */
-static bool find_advisable(struct mm_struct *mm, enum damos_action action,
-			   const struct damon_addr_range *range,
+static bool find_advisable(struct damon_target *t, struct mm_struct *mm,
+			   enum damos_action action, const struct damon_addr_range *range,
 			   struct damon_addr_range *part)
 {
 	struct vm_area_struct *vma;
 	bool found = false;
 
 	VMA_ITERATOR(vmi, mm, range->start);
-	mmap_read_lock(mm);
+	if (!damon_va_lock(t, mm))
+		return false;
 	for_each_vma_range(vmi, vma, range->end) {
 		if (!is_advisable(vma, action))
 			continue;
@@ -286,18 +289,30 @@ static bool find_advisable(struct mm_struct *mm, enum damos_action action,
 	return found;
 }
 
+/* Whether advice that changes mappings can have the lock that it takes for that. */
+static bool is_changeable(struct mm_struct *mm, enum damos_action action)
+{
+	if (action != DAMOS_HUGEPAGE && action != DAMOS_NOHUGEPAGE)
+		return true;
+	return !rwsem_is_locked(&mm->mmap_lock);
+}
+
 /*
+ * do_madvise() waits for mmap_lock.  That it could be had just before makes this
+ * unlikely, and nobody has held it for long then.
+ *
  * Mappings may change between the look for them and the advice.  Then it is for
  * fewer of them, which it says, or for others, which is what would have come next.
  */
-static unsigned long advise(struct mm_struct *mm, enum damos_action action,
-			    const struct damon_addr_range *range)
+static unsigned long advise(struct damon_target *t, struct mm_struct *mm,
+			    enum damos_action action, const struct damon_addr_range *range)
 {
 	struct damon_addr_range left = *range, part;
 	unsigned long done = 0;
 
 	while (left.start < left.end && !kthread_should_stop() &&
-	       find_advisable(mm, action, &left, &part)) {
+	       find_advisable(t, mm, action, &left, &part) &&
+	       is_changeable(mm, action)) {
 		unsigned long sz = part.end - part.start;
 
 		if (!do_madvise(mm, part.start, sz, advice(action)))
@@ -336,10 +351,10 @@ unsigned long damon_va_apply_scheme(struct damon_ctx *ctx, struct damon_target *
 	if (!mm)
 		return 0;
 	if (DAMON_VA_PAGE_ACTIONS & BIT(s->action)) {
-		done = act_on_folios(mm, s, &pages, sz_passed);
+		done = act_on_folios(t, mm, s, &pages, sz_passed);
 	} else {
 		*sz_passed += pages.end - pages.start;
-		done = advise(mm, s->action, &pages);
+		done = advise(t, mm, s->action, &pages);
 	}
 	damon_va_put_mm(mm);
 	return done;

@@ -4,9 +4,17 @@
  *
  * A target's probes are in order of address, and are served in one go, with one
  * hold of mmap_lock and, most of the time, one look-up a mapping and a page table.
+ *
+ * No process may keep the others from being monitored, or the kdamond from being
+ * stopped.  So nothing waits for mmap_lock, which fork() of a large process holds for
+ * seconds: what could not be looked at is unknown, and what could not be done is for
+ * the next time.
  */
 
+#include <kunit/static_stub.h>
 #include <linux/damon.h>
+#include <linux/delay.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/oom.h>
@@ -20,6 +28,10 @@
 
 /* Look that often, by probes, whether somebody waits for the lock or the CPU. */
 #define PROBES_PER_HOLD		64
+
+/* Try that often to lock the address space of a process that was not busy before. */
+#define LOCK_TRIES		4
+#define LOCK_PAUSE_US		50
 
 /* Mappings to go on by, one after the other, before searching. */
 #define STEPS_TO_VMA		2
@@ -40,6 +52,7 @@ struct va_walk {
 	struct vma_iterator vmi;
 	struct vm_area_struct *vma;	/* the one at the address, or after it */
 	bool valid;			/* @vma has been looked up */
+	bool locked;			/* mmap_lock is held */
 	unsigned int served;		/* probes in this hold of the lock */
 };
 
@@ -54,6 +67,7 @@ struct mm_struct *damon_va_get_mm(const struct damon_target *t)
 	struct task_struct *task, *locked;
 	struct mm_struct *mm = NULL;
 
+	KUNIT_STATIC_STUB_REDIRECT(damon_va_get_mm, t);
 	task = get_pid_task(t->pid, PIDTYPE_PID);
 	if (!task)
 		return NULL;
@@ -84,6 +98,27 @@ void damon_va_put_mm(struct mm_struct *mm)
 	mmput_async(mm);
 }
 
+/**
+ * damon_va_lock() - lock an address space for reading, if that takes no time
+ * @t:		the target that it is of
+ * @mm:		the address space
+ *
+ * Return: whether it is locked: mmap_read_unlock() is for the caller to call.
+ */
+bool damon_va_lock(struct damon_target *t, struct mm_struct *mm)
+{
+	unsigned int tries = t->busy ? 1 : LOCK_TRIES;
+	bool locked = mmap_read_trylock(mm);
+
+	/* Programs that map and unmap a lot hold it often, but not for long. */
+	while (!locked && --tries && !kthread_should_stop()) {
+		usleep_range(LOCK_PAUSE_US, 2 * LOCK_PAUSE_US);
+		locked = mmap_read_trylock(mm);
+	}
+	t->busy = !locked;
+	return locked;
+}
+
 static struct vm_area_struct *vma_at(struct va_walk *walk, unsigned long addr)
 {
 	unsigned int i;
@@ -109,11 +144,12 @@ static void give_way(struct va_walk *walk)
 	if (walk->served < PROBES_PER_HOLD)
 		return;
 	walk->served = 0;
-	if (!need_resched() && !mmap_lock_is_contended(walk->mm))
+	if (walk->locked && !need_resched() && !mmap_lock_is_contended(walk->mm))
 		return;
-	mmap_read_unlock(walk->mm);
+	if (walk->locked)
+		mmap_read_unlock(walk->mm);
 	cond_resched();
-	mmap_read_lock(walk->mm);
+	walk->locked = mmap_read_trylock(walk->mm);
 	walk->valid = false;
 }
 
@@ -149,11 +185,40 @@ static void serve_some(struct va_walk *walk, struct damon_probes *done,
 		end = walk->vma->vm_start;
 	looked_at = take_before(done, end);
 	made_ready = take_before(next, end);
-	if (vma)
-		damon_vma_sample(vma, addr, &looked_at, &made_ready);
-	else
-		damon_set_states(&looked_at, DAMON_PROBE_IDLE);
 	walk->served += looked_at.nr + made_ready.nr;
+	if (vma) {
+		damon_vma_sample(vma, addr, &looked_at, &made_ready);
+		return;
+	}
+	damon_set_outcomes(&looked_at, DAMON_PROBE_IDLE);
+	damon_set_states(&made_ready, DAMON_PROBE_READY);
+}
+
+/*
+ * The same while somebody else has mmap_lock: he may have to do with other mappings
+ * only.
+ */
+static void serve_some_unlocked(struct va_walk *walk, struct damon_probes *done,
+				struct damon_probes *next)
+{
+	unsigned long addr = min(first_addr(done), first_addr(next));
+	struct vm_area_struct *vma = lock_vma_under_rcu(walk->mm, addr);
+	unsigned long end = (addr | ~PAGE_MASK) + 1;
+	struct damon_probes looked_at, made_ready;
+
+	if (vma)
+		end = damon_vma_table_end(vma, addr);
+	looked_at = take_before(done, end);
+	made_ready = take_before(next, end);
+	walk->served += looked_at.nr + made_ready.nr;
+	if (vma) {
+		damon_vma_sample(vma, addr, &looked_at, &made_ready);
+		vma_end_read(vma);
+		return;
+	}
+	/* A hole, maybe. */
+	damon_set_outcomes(&looked_at, DAMON_PROBE_UNKNOWN);
+	damon_set_states(&made_ready, DAMON_PROBE_UNKNOWN);
 }
 
 /*
@@ -179,15 +244,20 @@ static bool va_sample(struct damon_ctx *ctx, struct damon_target *t,
 	struct va_walk walk = { .mm = damon_va_get_mm(t) };
 
 	if (!walk.mm) {
-		damon_set_states(done, DAMON_PROBE_IDLE);
+		damon_set_outcomes(done, DAMON_PROBE_IDLE);
+		damon_set_states(next, DAMON_PROBE_READY);
 		return is_unreaped(t);
 	}
-	mmap_read_lock(walk.mm);
+	walk.locked = mmap_read_trylock(walk.mm);
 	while (to_look_at.nr || to_make_ready.nr) {
-		serve_some(&walk, &to_look_at, &to_make_ready);
+		if (walk.locked)
+			serve_some(&walk, &to_look_at, &to_make_ready);
+		else
+			serve_some_unlocked(&walk, &to_look_at, &to_make_ready);
 		give_way(&walk);
 	}
-	mmap_read_unlock(walk.mm);
+	if (walk.locked)
+		mmap_read_unlock(walk.mm);
 	damon_va_put_mm(walk.mm);
 	return true;
 }
@@ -204,13 +274,13 @@ static unsigned long gap_size(const struct damon_addr_range *gap)
 	return gap->end - gap->start;
 }
 
+/* With mmap_lock held. */
 static void find_gaps(struct mm_struct *mm, struct gaps *gaps)
 {
 	struct vm_area_struct *vma;
 	unsigned int i;
 
 	VMA_ITERATOR(vmi, mm, 0);
-	mmap_read_lock(mm);
 	for_each_vma(vmi, vma) {
 		struct damon_addr_range gap = { gaps->all.end, vma->vm_start };
 
@@ -227,7 +297,6 @@ static void find_gaps(struct mm_struct *mm, struct gaps *gaps)
 			gaps->gap[i - 1] = gap;
 		}
 	}
-	mmap_read_unlock(mm);
 }
 
 static int by_address(const void *a, const void *b)
@@ -242,63 +311,74 @@ static int by_address(const void *a, const void *b)
  *
  * Returns how many there are: none where nothing is mapped.
  */
-static unsigned int find_ranges(struct mm_struct *mm, struct damon_addr_range *ranges)
+static unsigned int find_ranges(struct gaps *gaps, struct damon_addr_range *ranges)
 {
-	struct gaps gaps = {};
 	unsigned int i, nr = 0;
 	unsigned long start;
 
-	find_gaps(mm, &gaps);
-	if (!gaps.mapped)
+	if (!gaps->mapped)
 		return 0;
-	while (nr < NR_GAPS && gap_size(&gaps.gap[nr]) &&
-	       (nr < NR_MAIN_GAPS || gap_size(&gaps.gap[nr]) > gaps.mapped / GAP_SHARE))
+	while (nr < NR_GAPS && gap_size(&gaps->gap[nr]) &&
+	       (nr < NR_MAIN_GAPS || gap_size(&gaps->gap[nr]) > gaps->mapped / GAP_SHARE))
 		nr++;
-	sort(gaps.gap, nr, sizeof(*gaps.gap), by_address, NULL);
-	start = gaps.all.start;
+	sort(gaps->gap, nr, sizeof(*gaps->gap), by_address, NULL);
+	start = gaps->all.start;
 	for (i = 0; i < nr; i++) {
-		ranges[i] = (struct damon_addr_range){ start, gaps.gap[i].start };
-		start = gaps.gap[i].end;
+		ranges[i] = (struct damon_addr_range){ start, gaps->gap[i].start };
+		start = gaps->gap[i].end;
 	}
-	ranges[nr] = (struct damon_addr_range){ start, gaps.all.end };
+	ranges[nr] = (struct damon_addr_range){ start, gaps->all.end };
 	return nr + 1;
 }
 
-static void va_follow(struct damon_target *t)
+/* False where somebody else has the address space locked: that is for later. */
+static bool va_follow(struct damon_target *t)
 {
 	struct damon_addr_range ranges[NR_GAPS + 1];
 	struct mm_struct *mm = damon_va_get_mm(t);
+	struct gaps gaps = {};
 	unsigned int nr;
+	bool locked;
 
 	if (!mm)
-		return;
-	nr = find_ranges(mm, ranges);
+		return true;
+	locked = damon_va_lock(t, mm);
+	if (locked) {
+		find_gaps(mm, &gaps);
+		mmap_read_unlock(mm);
+	}
 	damon_va_put_mm(mm);
+	nr = find_ranges(&gaps, ranges);
 	/* Without memory for it, the old ones have to do until the next time. */
 	if (nr)
 		damon_set_regions(t, ranges, nr);
+	return locked;
 }
 
-static void va_init(struct damon_ctx *ctx)
+static bool va_init(struct damon_ctx *ctx)
 {
 	struct damon_target *t;
+	bool all = true;
 
 	damon_for_each_target(t, ctx) {
 		cond_resched();
 		if (!t->nr_regions)
-			va_follow(t);
+			all &= va_follow(t);
 	}
+	return all;
 }
 
-static void va_update(struct damon_ctx *ctx)
+static bool va_update(struct damon_ctx *ctx)
 {
 	struct damon_target *t;
+	bool all = true;
 
 	damon_for_each_target(t, ctx) {
 		cond_resched();
 		if (!t->gone)
-			va_follow(t);
+			all &= va_follow(t);
 	}
+	return all;
 }
 
 static int __init damon_va_init(void)
