@@ -298,6 +298,8 @@ struct damon_call_control {
  * @addr_unit:	bytes of a physical address for each unit of a region's
  * @adaptive_targets: list of struct damon_target
  * @schemes:	list of struct damos
+ * @nid:	the node whose CPUs its kdamond runs on, if all contexts of the kdamond
+ *		have the same one; NUMA_NO_NODE for any.  Set it before damon_start().
  * @owner:	for who made the context; nobody else looks at it
  * @kdamond:	the thread that serves this context; NULL while none does.
  *		Protected by @kdamond_lock.
@@ -309,6 +311,7 @@ struct damon_ctx {
 	unsigned long addr_unit;
 	struct list_head adaptive_targets;
 	struct list_head schemes;
+	int nid;
 	void *owner;
 
 	struct task_struct *kdamond;

@@ -8,6 +8,7 @@
 
 #include <linux/damon.h>
 #include <linux/mm.h>
+#include <linux/numa.h>
 #include <linux/random.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -40,6 +41,7 @@ struct damon_ctx *damon_new_ctx(void)
 	};
 	ctx->ops.id = NR_DAMON_OPS;
 	ctx->addr_unit = 1;
+	ctx->nid = NUMA_NO_NODE;
 	INIT_LIST_HEAD(&ctx->adaptive_targets);
 	INIT_LIST_HEAD(&ctx->schemes);
 	INIT_LIST_HEAD(&ctx->calls);

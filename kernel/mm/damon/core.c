@@ -9,6 +9,11 @@
  * bites, see apply.c, between which damon_serve_callers() calls what only reads,
  * and for all else has the scheme leave the rest of its work for later.
  *
+ * A kdamond freezes for suspend and hibernation, between two samples or two bites, and
+ * begins to monitor anew when it is thawed: what it had made ready to see is long past.
+ * Who has a kdamond called or stopped waits meanwhile, so that nobody may do this from
+ * what is to be frozen after the processes of users.
+ *
  * Locks: damon_lock protects how many contexts are served.  A context's
  * kdamond_lock protects its thread, its calls and its walk; it is a spinlock, so
  * that who sees a context without a thread may free it at once.
@@ -17,11 +22,15 @@
 #define pr_fmt(fmt) "damon: " fmt
 
 #include <linux/damon.h>
+#include <linux/freezer.h>
 #include <linux/hrtimer.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/numa.h>
+#include <linux/sched/isolation.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
+#include <linux/topology.h>
 
 #include "monitor.h"
 #include "schemes.h"
@@ -104,6 +113,8 @@ bool damon_serve_callers(struct damon_ctx *ctx)
 		return true;
 	if (READ_ONCE(ctx->kdamond) != current)
 		return false;
+	if (freezing(current))
+		return true;
 	kdamond = kthread_data(current);
 	if (!has_calls(kdamond))
 		return false;
@@ -148,18 +159,30 @@ static void leave(struct damon_ctx *ctx)
 	spin_unlock(&ctx->kdamond_lock);
 }
 
+/* Have all contexts begin anew. */
+static void restart(struct kdamond *kdamond)
+{
+	struct damon_ctx *ctx;
+
+	list_for_each_entry(ctx, &kdamond->ctxs, group)
+		ctx->restart = true;
+}
+
 static int kdamond_fn(void *data)
 {
 	struct kdamond *kdamond = data;
 	struct damon_ctx *ctx, *next;
-	bool active = true;
+	bool active = true, was_frozen;
 	int nr = 0;
 
-	list_for_each_entry(ctx, &kdamond->ctxs, group)
-		ctx->restart = true;
+	restart(kdamond);
 	complete(&kdamond->started);
+	/* Nobody waits for it to start any more, so that it may freeze. */
+	set_freezable();
 
-	while (active && !kthread_should_stop()) {
+	while (active && !kthread_freezable_should_stop(&was_frozen)) {
+		if (was_frozen)
+			restart(kdamond);
 		active = false;
 		list_for_each_entry(ctx, &kdamond->ctxs, group) {
 			run_calls(ctx, false);
@@ -185,6 +208,30 @@ static int kdamond_fn(void *data)
 	return 0;
 }
 
+/* The node that all contexts are to be served on. */
+static int common_node(struct damon_ctx **ctxs, int nr_ctxs)
+{
+	int i;
+
+	for (i = 1; i < nr_ctxs; i++) {
+		if (ctxs[i]->nid != ctxs[0]->nid)
+			return NUMA_NO_NODE;
+	}
+	return ctxs[0]->nid;
+}
+
+/* Users may still move it.  Nodes may have no CPUs. */
+static void run_on_node(struct task_struct *task, int nid)
+{
+	cpumask_var_t cpus;
+
+	if (nid == NUMA_NO_NODE || !zalloc_cpumask_var(&cpus, GFP_KERNEL))
+		return;
+	if (cpumask_and(cpus, cpumask_of_node(nid), housekeeping_cpumask(HK_TYPE_KTHREAD)))
+		set_cpus_allowed_ptr(task, cpus);
+	free_cpumask_var(cpus);
+}
+
 /**
  * damon_start_group() - have one new kdamond serve contexts
  * @ctxs:	contexts with operations selected, which no kdamond serves
@@ -200,7 +247,7 @@ int damon_start_group(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive)
 {
 	struct task_struct *task;
 	struct kdamond *kdamond;
-	int i, err = 0;
+	int i, nid, err = 0;
 
 	if (nr_ctxs < 1)
 		return -EINVAL;
@@ -223,11 +270,13 @@ int damon_start_group(struct damon_ctx **ctxs, int nr_ctxs, bool exclusive)
 	}
 	if (err)
 		goto out;
-	task = kthread_create(kdamond_fn, kdamond, "kdamond.%d", nr_running_ctxs);
+	nid = common_node(ctxs, nr_ctxs);
+	task = kthread_create_on_node(kdamond_fn, kdamond, nid, "kdamond.%d", nr_running_ctxs);
 	if (IS_ERR(task)) {
 		err = PTR_ERR(task);
 		goto out;
 	}
+	run_on_node(task, nid);
 	for (i = 0; i < nr_ctxs; i++) {
 		list_add_tail(&ctxs[i]->group, &kdamond->ctxs);
 		ctxs[i]->idx = i;

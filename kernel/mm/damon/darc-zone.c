@@ -498,6 +498,7 @@ int darc_new_ctx(struct darc_zone *z, const struct darc_params *params)
 	ctx->ops.sample = sample;
 	ctx->ops.apply_scheme = apply;
 	ctx->owner = z;
+	ctx->nid = zone_to_nid(z->zone);
 	z->ctx = ctx;
 	z->stale = true;
 	z->care = 0;

@@ -17,6 +17,7 @@
 #include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/psi.h>
+#include <linux/suspend.h>
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
 
@@ -51,6 +52,7 @@ static LIST_HEAD(darc_zones);
 static bool enabled;
 static bool zones_changed;
 static unsigned long reclaimed_in_gone_zones;
+static bool asleep;
 static struct workqueue_struct *darc_wq;
 
 static void serve(struct work_struct *work);
@@ -296,11 +298,11 @@ static void serve(struct work_struct *work)
 	LIST_HEAD(gone);
 
 	mutex_lock(&darc_lock);
-	if (xchg(&zones_changed, false) && renew_zones(&gone)) {
+	if (!asleep && xchg(&zones_changed, false) && renew_zones(&gone)) {
 		WRITE_ONCE(zones_changed, true);
 		ms = LONGEST_MS;
 	}
-	if (enabled) {
+	if (enabled && !asleep) {
 		keep_account();
 		ms = min(ms, LONGEST_MS);
 		list_for_each_entry(z, &darc_zones, list)
@@ -394,6 +396,33 @@ static int memory_changed(struct notifier_block *block, unsigned long action, vo
 	return NOTIFY_OK;
 }
 
+/*
+ * While the system is suspended, or about to be, nobody here waits for a kdamond, which
+ * may be frozen: then this work could not end, and the system not sleep.
+ */
+static int system_sleeps(struct notifier_block *block, unsigned long action, void *data)
+{
+	switch (action) {
+	case PM_HIBERNATION_PREPARE:
+	case PM_SUSPEND_PREPARE:
+	case PM_RESTORE_PREPARE:
+		mutex_lock(&darc_lock);
+		asleep = true;
+		mutex_unlock(&darc_lock);
+		break;
+	case PM_POST_HIBERNATION:
+	case PM_POST_SUSPEND:
+	case PM_POST_RESTORE:
+		mutex_lock(&darc_lock);
+		asleep = false;
+		account.valid = false;
+		mutex_unlock(&darc_lock);
+		darc_wake();
+		break;
+	}
+	return NOTIFY_OK;
+}
+
 static int __init darc_init(void)
 {
 	int err;
@@ -401,7 +430,7 @@ static int __init darc_init(void)
 	if (!darc_has_psi())
 		darc_params.psi_us = 0;
 	/* A worker has to be had when memory is short, too. */
-	darc_wq = alloc_workqueue("darc", WQ_UNBOUND | WQ_MEM_RECLAIM, 1);
+	darc_wq = alloc_workqueue("darc", WQ_UNBOUND | WQ_MEM_RECLAIM | WQ_FREEZABLE, 1);
 	if (!darc_wq)
 		return -ENOMEM;
 	err = darc_sysfs_init();
@@ -410,6 +439,7 @@ static int __init darc_init(void)
 	err = hotplug_memory_notifier(memory_changed, DEFAULT_CALLBACK_PRI);
 	if (err)
 		pr_warn("memory that comes and goes is not noticed: %d\n", err);
+	pm_notifier(system_sleeps, 0);
 	WRITE_ONCE(zones_changed, true);
 	darc_wake();
 	flush_delayed_work(&darc_work);

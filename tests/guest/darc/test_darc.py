@@ -377,6 +377,20 @@ def test_other_zones_are_left_alone(zone: Zone, new):
     assert [(counts(each), each.number("tried")) for each in others] == before
 
 
+def test_its_kdamond_runs_on_the_node_of_the_zone(zone: Zone, new):
+    """On any CPU for a node without."""
+    nodes = Path("/sys/devices/system/node")
+    cpus = (nodes / f"node{zone.nid}/cpulist").read_text().strip()
+    cpus = cpus or Path("/sys/devices/system/cpu/online").read_text().strip()
+    process = new(zone.nid)
+    zone.set_marks(around(zone, below=24 * MB))
+    put(ENABLED, ON)
+    process.do(f"hold({32 * MB})")
+    wait_until(lambda: is_served(zone), "it is monitored")
+    status = Path(f"/proc/{zone.number('kdamond_pid')}/status").read_text()
+    assert f"\nCpus_allowed_list:\t{cpus}\n" in status
+
+
 def test_watermarks_take_effect_at_once(zone: Zone):
     put(ENABLED, ON)
     before = counts(zone)

@@ -3,7 +3,7 @@
 
 #include <kunit/test.h>
 #include <linux/damon.h>
-#include <linux/delay.h>
+#include <linux/freezer.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -20,9 +20,11 @@
 static struct {
 	atomic_t nr_bites;
 	unsigned long at;	/* where it is to go on */
+	unsigned long sz;	/* how much it has done */
 	bool apart;		/* it did not: it has left out something, or begun anew */
 	bool blocked;		/* it does not get ahead */
 	bool over;		/* there is nothing to do any more */
+	int nr_begins;		/* how often monitoring has begun */
 } work;
 
 static unsigned long work_long(struct damon_ctx *ctx, struct damon_target *t,
@@ -42,8 +44,15 @@ static unsigned long work_long(struct damon_ctx *ctx, struct damon_target *t,
 		} while (READ_ONCE(work.blocked));
 	}
 	work.at = range->end;
+	WRITE_ONCE(work.sz, work.sz + range->end - range->start);
 	*sz_passed += range->end - range->start;
 	return 0;
+}
+
+static bool count_begin(struct damon_ctx *ctx)
+{
+	WRITE_ONCE(work.nr_begins, work.nr_begins + 1);
+	return true;
 }
 
 static void end_work(void *unused)
@@ -58,6 +67,7 @@ static struct damon_ctx *busy_ctx(struct kunit *test)
 
 	memset(&work, 0, sizeof(work));
 	ctx->ops.apply_scheme = work_long;
+	ctx->ops.init = count_begin;
 	attrs.sample_interval = 1000;
 	attrs.aggr_interval = 1000;
 	attrs.min_nr_regions = 3;
@@ -225,6 +235,38 @@ static void work_is_called_off(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, damon_stop(&ctx, 1));
 }
 
+/* What was done before is not done again, and all of it is one snapshot. */
+static void rest_of_work_is_done(struct kunit *test)
+{
+	struct damon_ctx *ctx = busy_ctx(test);
+	struct damos *s = list_first_entry(&ctx->schemes, struct damos, list);
+	struct damon_target *t = list_first_entry(&ctx->adaptive_targets, struct damon_target,
+						  list);
+	unsigned long until = jiffies + 10 * HZ;
+	struct caller *caller = new_caller(test, ctx);
+	int nr = 0;
+
+	t->regions[0].ar.end = 20 * SZ_2M;
+	s->apply_interval_us = 3600UL * USEC_PER_SEC;
+	s->samples_to_next = 1;
+	work.blocked = true;
+	KUNIT_ASSERT_EQ(test, 0, damon_start(&ctx, 1, false));
+	KUNIT_ASSERT_TRUE(test, wait_for_bites(1));
+	start(test, caller, call_fn);
+	KUNIT_ASSERT_TRUE(test, is_waited_for(ctx));
+	WRITE_ONCE(work.blocked, false);
+	KUNIT_ASSERT_TRUE(test, has_returned(caller));
+	while (!nr && time_before(jiffies, until)) {
+		schedule_timeout_idle(1);
+		nr = READ_ONCE(s->stat.nr_snapshots);
+	}
+	KUNIT_EXPECT_EQ(test, nr, 1);
+	KUNIT_EXPECT_EQ(test, 0, damon_stop(&ctx, 1));
+	KUNIT_EXPECT_EQ(test, work.sz, 20 * SZ_2M);
+	KUNIT_EXPECT_EQ(test, s->stat.sz_tried, 20 * SZ_2M);
+	KUNIT_EXPECT_FALSE(test, work.apart);
+}
+
 static int commit(void *data)
 {
 	struct damon_ctx **ctxs = data;
@@ -316,12 +358,80 @@ static void walker_is_killed(struct kunit *test)
 	}
 }
 
+#ifdef CONFIG_FREEZER
+static void begin_freezing(void)
+{
+	pm_nosig_freezing = true;
+	static_branch_inc(&freezer_active);
+}
+
+static void end_freezing(void *unused)
+{
+	if (!pm_nosig_freezing)
+		return;
+	thaw_kernel_threads();
+	static_branch_dec(&freezer_active);
+}
+
+/* As suspend does it; false if the thread does not freeze. */
+static bool freezes(struct task_struct *task)
+{
+	unsigned long until = jiffies + 10 * HZ;
+
+	begin_freezing();
+	while (freeze_task(task)) {
+		if (time_after(jiffies, until))
+			return false;
+		schedule_timeout_idle(1);
+	}
+	return frozen(task);
+}
+
+/* In the midst of work, and while it sleeps for an hour; then it begins anew. */
+static void kdamond_freezes(struct kunit *test)
+{
+	struct damon_ctx *ctx = busy_ctx(test);
+	struct damon_attrs attrs = ctx->attrs;
+	unsigned long until;
+	int i, nr;
+
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, end_freezing, NULL));
+	for (i = 0; i < 2; i++) {
+		if (i) {
+			attrs.sample_interval = 3600UL * USEC_PER_SEC;
+			attrs.aggr_interval = attrs.sample_interval;
+			KUNIT_ASSERT_EQ(test, 0, damon_set_attrs(ctx, &attrs));
+		}
+		work.nr_begins = 0;
+		KUNIT_ASSERT_EQ(test, 0, damon_start(&ctx, 1, false));
+		KUNIT_ASSERT_TRUE(test, i || wait_for_bites(1));
+		KUNIT_ASSERT_TRUE(test, freezes(ctx->kdamond));
+		nr = atomic_read(&work.nr_bites);
+		schedule_timeout_idle(3);
+		KUNIT_EXPECT_EQ(test, nr, atomic_read(&work.nr_bites));
+		nr = READ_ONCE(work.nr_begins);
+		end_freezing(NULL);
+		until = jiffies + 10 * HZ;
+		while (READ_ONCE(work.nr_begins) == nr && time_before(jiffies, until))
+			schedule_timeout_idle(1);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(work.nr_begins), nr + 1);
+		KUNIT_EXPECT_TRUE(test, i || wait_for_bites(1));
+		KUNIT_EXPECT_FALSE(test, READ_ONCE(work.apart));
+		KUNIT_EXPECT_EQ(test, 0, damon_stop(&ctx, 1));
+	}
+}
+#endif
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(work_is_looked_at),
 	KUNIT_CASE(work_is_called_off),
+	KUNIT_CASE(rest_of_work_is_done),
 	KUNIT_CASE(work_is_replaced),
 	KUNIT_CASE(caller_is_killed),
 	KUNIT_CASE(walker_is_killed),
+#ifdef CONFIG_FREEZER
+	KUNIT_CASE(kdamond_freezes),
+#endif
 	{}
 };
 
