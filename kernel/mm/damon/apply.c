@@ -20,6 +20,7 @@
 
 #include <trace/events/damon.h>
 
+#include "monitor.h"
 #include "schemes.h"
 #include "targets.h"
 
@@ -183,7 +184,8 @@ static void act_in_bites(struct round *round, struct damon_target *t,
 	struct damon_ctx *ctx = round->ctx;
 
 	while (bite.end < range->end && !round->stopped) {
-		u64 begin = ktime_get_ns(), ns;
+		ktime_t begin = damon_clock();
+		u64 ns;
 
 		bite.start = bite.end;
 		bite.end = range->end;
@@ -191,7 +193,7 @@ static void act_in_bites(struct round *round, struct damon_target *t,
 		round->s->untouched = false;
 		out->applied += ctx->ops.apply_scheme(ctx, t, &bite, round->s, &out->passed);
 		out->touched |= !round->s->untouched;
-		ns = ktime_get_ns() - begin;
+		ns = ktime_to_ns(ktime_sub(damon_clock(), begin));
 		out->ns += ns;
 		size_bite(round, ns);
 		cond_resched();
@@ -498,7 +500,7 @@ bool damos_apply(struct damon_ctx *ctx, struct damos *s, unsigned int scheme_idx
 		begin = (struct place){ s->round_target, s->round_addr };
 	damon_for_each_target(t, ctx)
 		round.nr_regions += t->nr_regions;
-	if (damos_quota_begin(ctx, s, ktime_get_ns()))
+	if (damos_quota_begin(ctx, s, ktime_to_ns(damon_clock())))
 		trace_damos_esz(ctx->idx, scheme_idx, quota->esz);
 	quota->max_score = DAMOS_MAX_SCORE;
 	if (!damos_quota_is_full(quota)) {

@@ -32,7 +32,7 @@
 #define ROUND_STEP	8
 
 /**
- * damon_clock() - the time that sampling goes by
+ * damon_clock() - the time that sampling and quotas go by
  */
 ktime_t damon_clock(void)
 {

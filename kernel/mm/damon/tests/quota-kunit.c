@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Quotas: that they are kept, used, and spent on the right memory; and their goals. */
 
+#include <kunit/static_stub.h>
 #include <kunit/test.h>
 #include <linux/damon.h>
 #include <linux/delay.h>
@@ -8,6 +9,7 @@
 #include <linux/psi.h>
 #include <linux/sizes.h>
 
+#include "../monitor.h"
 #include "../schemes.h"
 #include "schemes-fake.h"
 
@@ -427,13 +429,15 @@ static void time_is_kept_stumbling(struct kunit *test)
 	time_is_kept(test, stumbling, 80);
 }
 
-/* The same by the clock, on one huge region: by the middle one of some windows. */
+/* The same by the clock, on one huge region. */
 static void time_is_measured(struct kunit *test)
 {
 	struct damon_ctx *ctx = fake_ctx(test);
 	struct damos *s = fake_scheme(test, ctx, DAMOS_STAT);
-	unsigned int window, kept = 0;
+	unsigned int window;
 
+	kunit_activate_static_stub(test, damon_clock, fake_ops_clock);
+	fake_ops.clock = ns_to_ktime(NSEC_PER_SEC);
 	s->action = DAMOS_WILLNEED;
 	fake_region(test, fake_target(test, ctx), 0, 1UL << 30, 3, 5);
 	fake_ops.ns_per_page = 20000;
@@ -446,11 +450,11 @@ static void time_is_measured(struct kunit *test)
 		damos_end_sample(ctx, true);
 		ns = fake_ops.pages_done * fake_ops.ns_per_page;
 		KUNIT_EXPECT_LE(test, ns, 22 * NSEC_PER_MSEC);
-		kept += s->quota.charged_ns <= 22 * NSEC_PER_MSEC && ns >= 2 * NSEC_PER_MSEC;
+		KUNIT_EXPECT_LE(test, s->quota.charged_ns, 22 * NSEC_PER_MSEC);
+		KUNIT_EXPECT_GE(test, ns, 2 * NSEC_PER_MSEC);
 		KUNIT_EXPECT_EQ(test, s->stat.qt_exceeds, window + 1);
 		pass_ms(s, RESET_MS);
 	}
-	KUNIT_EXPECT_GE(test, kept, 5);
 }
 
 /* A window is used by as many applications as fit, though they come unevenly. */

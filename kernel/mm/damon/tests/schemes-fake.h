@@ -15,7 +15,8 @@
  * @core_passed:	whether no other filter was to be asked
  * @nr_done:		how many there are, of which the first FAKE_MAX_DONE are noted
  * @pages_done:		pages of all of them
- * @ns_per_page:	what doing a page takes
+ * @ns_per_page:	what doing a page takes, by fake_ops_clock()
+ * @clock:		what that shows
  * @vain_pages:		so many pages at the front pass no filter
  * @leaves_alone:	and are left alone
  * @fails:		nothing is done
@@ -27,6 +28,7 @@ struct fake_ops {
 	unsigned int nr_done;
 	unsigned long pages_done;
 	unsigned long ns_per_page;
+	ktime_t clock;
 	unsigned long vain_pages;
 	bool leaves_alone;
 	bool fails;
@@ -34,6 +36,7 @@ struct fake_ops {
 
 extern struct fake_ops fake_ops;
 
+ktime_t fake_ops_clock(void);
 struct damon_ctx *fake_ctx(struct kunit *test);
 struct damon_target *fake_target(struct kunit *test, struct damon_ctx *ctx);
 struct damon_region *fake_region(struct kunit *test, struct damon_target *t,
