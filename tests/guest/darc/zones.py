@@ -19,7 +19,7 @@ MB = 1 << 20
 VM = Path("/proc/sys/vm")
 
 PROGRAM = f"""
-import ctypes, mmap, sys, zlib
+import ctypes, mmap, sys, time, zlib
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
@@ -54,6 +54,11 @@ def keep_reading(at, size):
     memory = memoryview((ctypes.c_char * size).from_address(at))
     while True:
         zlib.crc32(memory)
+def us_to_read(at, size):
+    memory = memoryview((ctypes.c_char * size).from_address(at))
+    begin = time.monotonic()
+    zlib.crc32(memory)
+    return int((time.monotonic() - begin) * 1e6)
 def cache(path):
     bind()
     with open(path, "rb") as file:
