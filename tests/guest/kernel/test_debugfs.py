@@ -357,6 +357,8 @@ def test_init_regions_stay_where_others_cannot_be(victim: subprocess.Popen) -> N
     many = many[: many.rindex("\n", 0, -1) + 1]
     assert error(INIT_REGIONS, many) == 0
     assert text(INIT_REGIONS) == many
+    assert error(MONITOR_ON, "on") == EINVAL, "there may be a thousand regions"
+    assert error(ATTRS, f"5000 100000 1000000 10 {most}") == 0
     assert error(MONITOR_ON, "on") == 0
     time.sleep(0.5)
     assert error(MONITOR_ON, "off") == 0
