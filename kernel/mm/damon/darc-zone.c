@@ -15,6 +15,7 @@
 #include <linux/mm.h>
 #include <linux/page_idle.h>
 #include <linux/pageblock-flags.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/sysctl.h>
 #include <linux/sizes.h>
@@ -352,9 +353,15 @@ static unsigned long apply(struct damon_ctx *ctx, struct damon_target *t,
 
 static bool is_of_zone(const struct zone *zone, unsigned long pfn)
 {
-	struct page *page = pfn_to_online_page(pfn);
+	struct page *page;
+	bool is_of;
 
-	return page && page_zone(page) == zone;
+	/* As in damon_get_folio(). */
+	rcu_read_lock();
+	page = pfn_to_online_page(pfn);
+	is_of = page && page_zone(page) == zone;
+	rcu_read_unlock();
+	return is_of;
 }
 
 /*

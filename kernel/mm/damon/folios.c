@@ -11,6 +11,7 @@
 #include <linux/mm_inline.h>
 #include <linux/mmu_notifier.h>
 #include <linux/page_idle.h>
+#include <linux/rcupdate.h>
 #include <linux/rmap.h>
 
 #include "../internal.h"
@@ -117,20 +118,11 @@ static bool walk_mappings(struct folio *folio, bool *young,
 	return !rwc.contended;
 }
 
-/**
- * damon_get_folio() - the folio that a page is part of
- * @pfn:	the page, which need not exist
- *
- * Return: it, with a reference; NULL for what is not on an LRU list.
- */
-struct folio *damon_get_folio(unsigned long pfn)
+/* The folio that a page is part of, with a reference, if it is on an LRU list. */
+static struct folio *try_get_folio(struct page *page)
 {
-	struct page *page = pfn_to_online_page(pfn);
-	struct folio *folio;
+	struct folio *folio = page_folio(page);
 
-	if (!page)
-		return NULL;
-	folio = page_folio(page);
 	if (!folio_test_lru(folio) || !folio_try_get(folio))
 		return NULL;
 	/* It may have been freed, and be part of another one, before we had it. */
@@ -138,6 +130,29 @@ struct folio *damon_get_folio(unsigned long pfn)
 		folio_put(folio);
 		return NULL;
 	}
+	return folio;
+}
+
+/**
+ * damon_get_folio() - the folio that a page is part of
+ * @pfn:	the page, which need not exist
+ *
+ * Its memory may go offline at any moment, and what is known of the page with it.  RCU
+ * keeps that until there is a reference, which keeps the memory: see
+ * damon_pa_memory_notify().
+ *
+ * Return: it, with a reference; NULL for what is not on an LRU list.
+ */
+struct folio *damon_get_folio(unsigned long pfn)
+{
+	struct folio *folio = NULL;
+	struct page *page;
+
+	rcu_read_lock();
+	page = pfn_to_online_page(pfn);
+	if (page)
+		folio = try_get_folio(page);
+	rcu_read_unlock();
 	return folio;
 }
 

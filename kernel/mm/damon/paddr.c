@@ -4,7 +4,10 @@
  */
 
 #include <linux/damon.h>
+#include <linux/memory.h>
 #include <linux/mm.h>
+#include <linux/notifier.h>
+#include <linux/rcupdate.h>
 
 #include "actions.h"
 #include "ops-common.h"
@@ -76,6 +79,17 @@ static bool pa_sample(struct damon_ctx *ctx, struct damon_target *t,
 	return true;
 }
 
+/*
+ * Pages that go are not told to be online any more, but are still there: wait for those
+ * who have just been told that they are, see damon_get_folio().
+ */
+static int damon_pa_memory_notify(struct notifier_block *nb, unsigned long action, void *arg)
+{
+	if (action == MEM_OFFLINE)
+		synchronize_rcu();
+	return NOTIFY_OK;
+}
+
 static int __init damon_pa_init(void)
 {
 	struct damon_operations ops = {
@@ -86,7 +100,9 @@ static int __init damon_pa_init(void)
 		.filters = DAMON_PAGE_FILTERS,
 		.apply_scheme = damon_pa_apply_scheme,
 	};
+	int err;
 
-	return damon_register_ops(&ops);
+	err = hotplug_memory_notifier(damon_pa_memory_notify, DEFAULT_CALLBACK_PRI);
+	return err ? err : damon_register_ops(&ops);
 }
 subsys_initcall(damon_pa_init);
