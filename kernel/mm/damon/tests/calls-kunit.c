@@ -169,6 +169,19 @@ static bool has_returned(struct caller *caller)
 	return false;
 }
 
+/* The kdamond calls once, and that is what the caller gets. */
+static void expect_call(struct kunit *test, struct damon_ctx *ctx, bool only_reads)
+{
+	struct caller *caller = new_caller(test, ctx);
+
+	caller->call.only_reads = only_reads;
+	start(test, caller, call_fn);
+	KUNIT_ASSERT_TRUE(test, has_returned(caller));
+	KUNIT_EXPECT_EQ(test, caller->err, 0);
+	KUNIT_EXPECT_EQ(test, caller->call.return_code, 42);
+	KUNIT_EXPECT_EQ(test, caller->nr_calls, 1);
+}
+
 /* Until somebody waits; false if nobody does. */
 static bool is_waited_for(struct damon_ctx *ctx)
 {
@@ -187,19 +200,12 @@ static void work_is_looked_at(struct kunit *test)
 {
 	struct damon_ctx *ctx = busy_ctx(test);
 	struct damos *s = list_first_entry(&ctx->schemes, struct damos, list);
-	struct caller *caller;
 	int i;
 
 	KUNIT_ASSERT_EQ(test, 0, damon_start(&ctx, 1, false));
 	for (i = 0; i < 3; i++) {
 		KUNIT_ASSERT_TRUE(test, wait_for_bites(1));
-		caller = new_caller(test, ctx);
-		caller->call.only_reads = true;
-		start(test, caller, call_fn);
-		KUNIT_ASSERT_TRUE(test, has_returned(caller));
-		KUNIT_EXPECT_EQ(test, caller->err, 0);
-		KUNIT_EXPECT_EQ(test, caller->call.return_code, 42);
-		KUNIT_EXPECT_EQ(test, caller->nr_calls, 1);
+		expect_call(test, ctx, true);
 	}
 	KUNIT_ASSERT_TRUE(test, wait_for_bites(2));
 	KUNIT_EXPECT_FALSE(test, READ_ONCE(s->unfinished));
@@ -213,7 +219,6 @@ static void work_is_called_off(struct kunit *test)
 {
 	struct damon_ctx *ctx = busy_ctx(test);
 	struct damos *s = list_first_entry(&ctx->schemes, struct damos, list);
-	struct caller *caller;
 	int i;
 
 	/* Due once in an hour, which what is left does not wait for. */
@@ -222,12 +227,7 @@ static void work_is_called_off(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, damon_start(&ctx, 1, false));
 	for (i = 0; i < 3; i++) {
 		KUNIT_ASSERT_TRUE(test, wait_for_bites(1));
-		caller = new_caller(test, ctx);
-		start(test, caller, call_fn);
-		KUNIT_ASSERT_TRUE(test, has_returned(caller));
-		KUNIT_EXPECT_EQ(test, caller->err, 0);
-		KUNIT_EXPECT_EQ(test, caller->call.return_code, 42);
-		KUNIT_EXPECT_EQ(test, caller->nr_calls, 1);
+		expect_call(test, ctx, false);
 	}
 	KUNIT_ASSERT_TRUE(test, wait_for_bites(2));
 	KUNIT_EXPECT_EQ(test, READ_ONCE(s->stat.nr_snapshots), 0);

@@ -151,17 +151,23 @@ static void expect_half_hot(struct damon_sim *sim)
 	}
 }
 
+/* What is touched once a second does not look hot, whatever the samples wait for. */
+static void expect_no_look_counts(struct damon_sim *sim)
+{
+	pass(sim, 5);
+	expect_half_hot(sim);
+	sim->look = look_each_second;
+	pass(sim, 10);
+	expect_idle(sim, 9);
+}
+
 /* A scheme works for long after some samples, or another context does. */
 static void late_looks_do_not_count(struct kunit *test)
 {
 	struct damon_sim *sim = begin(test);
 
 	sim->late_ns = late_at_times;
-	pass(sim, 5);
-	expect_half_hot(sim);
-	sim->look = look_each_second;
-	pass(sim, 10);
-	expect_idle(sim, 9);
+	expect_no_look_counts(sim);
 }
 
 static void expect_no_look_that_waited(struct kunit *test,
@@ -170,11 +176,7 @@ static void expect_no_look_that_waited(struct kunit *test,
 	struct damon_sim *sim = begin(test);
 
 	sim->wait = wait;
-	pass(sim, 5);
-	expect_half_hot(sim);
-	sim->look = look_each_second;
-	pass(sim, 10);
-	expect_idle(sim, 9);
+	expect_no_look_counts(sim);
 }
 
 /* Operations wait for a lock before they look, or with some pages made ready. */
