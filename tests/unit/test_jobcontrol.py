@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -66,12 +66,18 @@ def shell(tmp_path: Path, log: Path) -> Iterator[Shell]:
     shell.close()
 
 
-def wait_for(log: Path, text: str) -> None:
+def wait_until(condition: Callable[[], bool], what: Callable[[], str]) -> None:
     deadline = time.monotonic() + 60
-    while not (log.exists() and text in log.read_text()):
-        said = log.read_text() if log.exists() else "nothing"
-        assert time.monotonic() < deadline, f"{log} never said {text!r}, but {said!r}"
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what()}"
         time.sleep(0.02)
+
+
+def wait_for(log: Path, text: str) -> None:
+    def said() -> str:
+        return log.read_text() if log.exists() else ""
+
+    wait_until(lambda: text in said(), lambda: f"{log} says {text!r}, but {said()!r}")
 
 
 def worker(shell: Shell) -> int:
@@ -82,10 +88,9 @@ def worker(shell: Shell) -> int:
 
 def wait_for_foreground(shell: Shell, group: int) -> None:
     """First the shell hands the terminal over, then the supervisor does."""
-    deadline = time.monotonic() + 60
-    while os.tcgetpgrp(shell.terminal) != group:
-        assert time.monotonic() < deadline, f"the terminal was never that of {group}"
-        time.sleep(0.02)
+    wait_until(
+        lambda: os.tcgetpgrp(shell.terminal) == group, lambda: f"the terminal is that of {group}"
+    )
 
 
 def is_stopped(pid: int) -> bool:
