@@ -118,7 +118,7 @@ def run(monkeypatch, capsys):
     """Runs the command with a recording and words; returns what it printed."""
 
     def command(recording, *words):
-        monkeypatch.setattr("perf_damon.open", lambda path: recording)
+        monkeypatch.setattr("perf_damon.open", lambda path, force: recording)
         parser = Parser("perf damon report", report.USAGE, report.DESCRIPTION, report.EPILOG)
         report.configure(parser)
         assert report.run(parser.parse_args(words)) == 0
@@ -404,7 +404,7 @@ def test_nonsense_is_a_usage_error(run, words):
 
 
 def test_losses_are_told_where_people_look(run, capsys, monkeypatch):
-    monkeypatch.setattr("perf_damon.open", lambda path: both())
+    monkeypatch.setattr("perf_damon.open", lambda path, force: both())
     parser = Parser("perf damon report", report.USAGE)
     report.configure(parser)
     report.run(parser.parse_args(["--format", "json"]))

@@ -121,7 +121,7 @@ def show(recording: Recording, options: Options) -> int:
         return report_darc.show(recording, options)
     acts_wanted = options.view in ("schemes", "applied")
     selected = select(recording, options.target, options.time, options.address, acts=acts_wanted)
-    if options.view in ("schemes", "applied") and recording.applied is None:
+    if acts_wanted and recording.applied is None:
         raise DataError(
             f"{recording.path}: does not tell what schemes did",
             "perf damon record --schemes records that",

@@ -48,9 +48,7 @@ def read(args: argparse.Namespace) -> Recording:
     from perf_damon import open as open_recording
 
     with working(f"reading {args.input}"):
-        if args.force:
-            return open_recording(args.input, force=True)
-        return open_recording(args.input)
+        return open_recording(args.input, force=args.force)
 
 
 def percentage(option: str, text: str) -> float:

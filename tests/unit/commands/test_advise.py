@@ -50,7 +50,7 @@ def run(monkeypatch, capsys, system):
     monkeypatch.setattr("time.sleep", lambda _: None)
 
     def command(recording, *words):
-        monkeypatch.setattr("perf_damon.open", lambda path: recording)
+        monkeypatch.setattr("perf_damon.open", lambda path, force: recording)
         parser = Parser("perf damon advise", advise.USAGE)
         advise.configure(parser)
         assert advise.run(parser.parse_args(words)) == 0
