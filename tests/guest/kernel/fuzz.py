@@ -10,6 +10,7 @@ import ctypes
 import mmap
 import os
 import random
+import select
 import signal
 import struct
 import time
@@ -21,6 +22,7 @@ from errno import (
     EBUSY,
     ECANCELED,
     EEXIST,
+    EINTR,
     EINVAL,
     ENAMETOOLONG,
     ENODEV,
@@ -38,8 +40,8 @@ DARC = "/sys/kernel/mm/darc"
 DEBUGFS = "/sys/kernel/debug/damon"
 
 HARMLESS = {
-    E2BIG, EBUSY, ECANCELED, EEXIST, EINVAL, ENAMETOOLONG, ENODEV, ENOENT, ENOMEM, EOPNOTSUPP,
-    EPERM, ERANGE, ESRCH,
+    E2BIG, EBUSY, ECANCELED, EEXIST, EINTR, EINVAL, ENAMETOOLONG, ENODEV, ENOENT, ENOMEM,
+    EOPNOTSUPP, EPERM, ERANGE, ESRCH,
 }  # fmt: skip
 WILD = [
     0, 1, 2, 3, 10, 99, 100, 1000, 4095, 4096, 4097, 8192, 10**5, 10**6, 2**21, 2**30, 2**31 - 1,
@@ -88,6 +90,11 @@ Write = tuple[str, str]
 PAUSE = ""
 """Instead of a file: let it work for so many milliseconds."""
 NR_TARGETS = 3
+GIVE_UP_S = 1.0
+"""So long at most a command is waited for: what looks at regions waits for schemes to be due, which
+may be in years.  Who waits is killed then, and has to be gone."""
+MOST_US = (2**63 - 1) // 1000
+"""No interval is longer: kdamond counts in nanoseconds."""
 
 
 @dataclass
@@ -239,7 +246,7 @@ class Writer:
     def context(self, context: str) -> Iterator[Write]:
         """All of a context: of values that go together, most of the time, however large."""
         dice = self.dice
-        tame = dice.random() < 0.8
+        tame = dice.random() < 0.9
         operations = dice.choice(["vaddr", "vaddr", "fvaddr", "fvaddr", "paddr"])
         yield f"{context}/operations", operations
         yield f"{context}/addr_unit", self.value("/addr_unit") if dice.random() < 0.3 else "1"
@@ -261,15 +268,17 @@ class Writer:
             aggr = sample * dice.choice([1, 2, 20, 8192])
         else:
             sample, aggr = self.sorted(2, tame)
+            if tame:
+                sample, aggr = min(sample, MOST_US), min(aggr, MOST_US)
         yield f"{intervals}/sample_us", str(sample)
         yield f"{intervals}/aggr_us", str(aggr)
         yield f"{intervals}/update_us", str(dice.choice([aggr, self.wild()]))
         if dice.random() < 0.3:
             low, high = self.sorted(2, tame)
             if tame:
-                low, high = min(low, sample) or 1, max(high, sample)
+                low, high = min(low, sample) or 1, min(max(high, sample), MOST_US)
             goal = f"{intervals}/intervals_goal"
-            yield f"{goal}/access_bp", str(self.wild())
+            yield f"{goal}/access_bp", str(self.wild() if sample else 0)
             yield f"{goal}/aggrs", str(dice.choice([1, 2, self.wild()]))
             yield f"{goal}/min_sample_us", str(low)
             yield f"{goal}/max_sample_us", str(high)
@@ -465,6 +474,8 @@ class Outcome:
     errors: Counter[int] = field(default_factory=Counter)
     commands: Counter[str] = field(default_factory=Counter)
     """The commands that were carried out."""
+    killed: int = 0
+    """Who was asked for them and waited for too long."""
     slow: list[tuple[float, str]] = field(default_factory=list)
     """The slowest writes."""
     strange: list[str] = field(default_factory=list)
@@ -477,7 +488,10 @@ class Outcome:
         )
         commands = ", ".join(f"{word} {nr}" for word, nr in self.commands.most_common())
         slow = "\n".join(f"  {seconds:.1f} s {what}" for seconds, what in self.slow)
-        return f"{self.writes} writes: {errors}\ndone: {commands}\nslowest:\n{slow}"
+        return (
+            f"{self.writes} writes: {errors}\ndone: {commands}, killed {self.killed}\n"
+            f"slowest:\n{slow}"
+        )
 
     def note(self, path: str, text: str, number: int, seconds: float) -> None:
         self.writes += 1
@@ -527,10 +541,52 @@ def write(path: str, text: str) -> int:
     return 0
 
 
+class Asker:
+    """Another process that writes, as what it waits for may not come in years."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+
+    def start(self) -> None:
+        ask, self.asks = os.pipe()
+        self.answers, answer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self.asks)
+            while said := os.read(ask, 4096):
+                path, text = said.decode().split("\0")
+                os.write(answer, struct.pack("i", write(path, text)))
+            os._exit(0)
+        os.close(ask)
+        os.close(answer)
+
+    def stop(self) -> None:
+        """Kill it.  Returns when it is gone."""
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            os.close(self.asks)
+            os.close(self.answers)
+            self.pid = 0
+
+    def write(self, path: str, text: str) -> int | None:
+        """Like write(); None where it was waited for in vain."""
+        if not self.pid:
+            self.start()
+        os.write(self.asks, f"{path}\0{text}".encode())
+        if select.select([self.answers], [], [], GIVE_UP_S)[0]:
+            [number] = struct.unpack("i", os.read(self.answers, 4))
+            return number
+        self.stop()
+        return None
+
+
 def write_all(writer: Writer, nr: int, shared: Shared) -> Outcome:
     outcome = Outcome()
+    asker = Asker()
     for path, text in writer.writes():
         if outcome.writes >= nr:
+            asker.stop()
             return outcome
         if path == PAUSE:
             time.sleep(int(text) / 1000)
@@ -539,7 +595,11 @@ def write_all(writer: Writer, nr: int, shared: Shared) -> Outcome:
             text = text.replace(f"{{{number}}}", str(pid))
         shared.begin(outcome.writes, f"{path} {text!r}")
         begin = time.monotonic()
-        number = write(path, text)
+        number = asker.write(path, text) if text in COMMANDS else write(path, text)
+        if number is None:
+            outcome.killed += 1
+            outcome.note(path, text, EINTR, time.monotonic() - begin)
+            continue
         while number == EBUSY and text == "off" and time.monotonic() < begin + 60:
             time.sleep(0.001)
             number = write(path, text)
