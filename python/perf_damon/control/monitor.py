@@ -254,9 +254,23 @@ def _explain_on(system: System, context: Context, error: SysfsError) -> Error:
         return Error(
             "DAMON is in use by something else in the kernel (EBUSY)", "see: perf damon status"
         )
+    if error.errno == errno.EINVAL and (why := too_few_regions(context)):
+        return why
     if context.schemes and error.errno in _REFUSALS:
         return Error(*_REFUSALS[error.errno])
     return error
+
+
+def too_few_regions(context: Context) -> Error | None:
+    """The error of a kernel that keeps nr_regions/max, where that cannot be kept; or None."""
+    nr, most = context.nr_ranges, context.monitoring_attrs.nr_regions.max
+    if most is None or nr <= most:
+        return None
+    what = "processes" if nr == len(context.pids) else "ranges of addresses"
+    return Error(
+        f"{nr} {what} take at least {nr} regions, and nr_regions/max is {most}",
+        f"--max-regions {nr} or more, or monitor less",
+    )
 
 
 def ended_at_once(system: System, context: Context) -> Error:

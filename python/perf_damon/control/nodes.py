@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import Field, dataclass, field
 from enum import Enum, auto
+from itertools import pairwise
 from typing import Any
 
 
@@ -271,6 +272,15 @@ class Context(Node):
         if self.operations == "paddr":
             return ()
         return tuple(target.pid_target or 0 for target in self.targets or ())
+
+    @property
+    def nr_ranges(self) -> int:
+        """How many separate ranges of addresses the targets have: so many regions at least."""
+        nr = 0
+        for target in self.targets or ():
+            edges = sorted((region.start or 0, region.end or 0) for region in target.regions or ())
+            nr += 1 + sum(a[1] != b[0] for a, b in pairwise(edges))
+        return nr
 
 
 @dataclass(kw_only=True)

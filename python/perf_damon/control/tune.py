@@ -83,6 +83,9 @@ def _commit(system: System, entry: Entry, change: Context) -> None:
         command(system.damon, entry.slot, Command.COMMIT)
     except SysfsError as error:
         if error.errno == errno.EINVAL and _runs(system, entry):
+            folder = f"kdamonds/{entry.slot}/contexts/0"
+            if why := monitor.too_few_regions(tree.load(Context, system.damon, folder)):
+                raise why from None
             raise Error("the kernel does not take the change (EINVAL)", _HINT) from None
         if _runs(system, entry):
             raise

@@ -9,7 +9,7 @@ import pytest
 from fake_kernel import FakeKernel, make, process
 
 from perf_damon.control import journal, monitor
-from perf_damon.control.nodes import Context, Region, Target
+from perf_damon.control.nodes import Context, MonitoringAttrs, Range, Region, Target
 from perf_damon.control.sysfs import SysfsError
 from perf_damon.control.system import System
 from perf_damon.errors import Error
@@ -130,6 +130,24 @@ def test_a_target_that_ends_meanwhile(system: System) -> None:
     with pytest.raises(Error, match="process 999 ended while"):
         kernel(system).fail["kdamonds/0/state"] = errno.EINVAL
         monitor.start(system, context(999), owner=0)
+
+
+def test_more_ranges_than_regions(system: System) -> None:
+    ranges = [Region(start=start, end=start + 4096) for start in (0, 4096, 16384, 32768)]
+    attrs = MonitoringAttrs(nr_regions=Range(min=3, max=3))
+    wanted = context()
+    wanted.monitoring_attrs = attrs
+    wanted.targets = [Target(pid_target=100, regions=ranges)]
+    kernel(system).fail["kdamonds/0/state"] = errno.EINVAL
+    with pytest.raises(Error) as caught:
+        monitor.start(system, wanted, owner=0)
+    assert "nr_regions/max" not in str(caught.value), "two that touch are one"
+    wanted.targets.append(Target(pid_target=101))
+    with pytest.raises(
+        Error, match=r"^4 ranges of addresses take at least 4 regions, .*max is 3$"
+    ) as caught:
+        monitor.start(system, wanted, owner=0)
+    assert "--max-regions 4" in caught.value.hint
 
 
 def test_a_module_in_the_way_is_named(system: System, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fake_kernel import NEWER_ENTRIES, FakeKernel
 
 from perf_damon.control import journal, monitor
-from perf_damon.control.nodes import Context, MonitoringAttrs, Target
+from perf_damon.control.nodes import Context, MonitoringAttrs, Range, Target
 from perf_damon.control.system import System
 from perf_damon.control.tune import tune
 from perf_damon.errors import Error
@@ -136,6 +136,22 @@ def test_a_target_that_ends_meanwhile(system: System, slot: monitor.Slot) -> Non
     damon.on_command["commit"] = lambda kdamond: damon.turn(kdamond, None)
     with pytest.raises(Error, match="process 999 ended while its monitoring was being changed"):
         tune(system, slot, Context(targets=[Target(pid_target=999, regions=[])]))
+
+
+def test_more_processes_than_regions(system: System, slot: monitor.Slot) -> None:
+    damon = kernel(system)
+    before = damon.snapshot()
+
+    def refuse(kdamond: Path) -> None:
+        damon.on_command.clear()
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    damon.on_command["commit"] = refuse
+    attrs = MonitoringAttrs(nr_regions=Range(min=3, max=3))
+    targets = [Target(pid_target=pid) for pid in (100, 101)] * 2
+    with pytest.raises(Error, match=r"^4 processes take at least 4 regions, .*max is 3$"):
+        tune(system, slot, Context(monitoring_attrs=attrs, targets=targets))
+    assert damon.snapshot() == before
 
 
 def test_one_that_has_ended(system: System, slot: monitor.Slot) -> None:
