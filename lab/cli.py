@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The command lines of the lab: guest, kernel, package, patches."""
+"""The command lines of the lab: guest, kernel, package, patches, perf."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from lab import debian, kbuild, kcheck, kernels, patches, vm
+from lab import debian, kbuild, kcheck, kernels, patches, perfbuild, vm
 from lab.common import LabError, cache_dir, compile_python, locked, progress, setup
 from lab.workloads.build import build
 
@@ -174,6 +174,38 @@ def kernel(arguments: list[str]) -> int:
             print(kbuild.tree(options.name, update=options.update))
         else:
             print(kernels.image(options.name, update=options.update))
+    except _Ended as ended:
+        return 128 + ended.args[0]
+    return 0
+
+
+def perf(arguments: list[str]) -> int:
+    """lab/perf: print the prefix that a perf is installed to."""
+    parser = argparse.ArgumentParser(
+        prog="lab/perf",
+        description="Print the path of the prefix that a perf is installed to, whose bin/perf "
+        "is the program. It is built from a kernel's source and brought up to date with it each "
+        "time, in build/perf/NAME: prefix, python (perf's Python module) and build.log.",
+        epilog="perfs:\n"
+        + "".join(f"  {each.name:12}{each.about}\n" for each in perfbuild.RECIPES.values())
+        + "\nKERNEL_SRC=TREE or KERNEL_SRC=TARBALL in the environment: as for lab/kernel.\n\n"
+        "examples:\n"
+        '  "$(lab/perf ours)/bin/perf" damon report -i tests/data/stairs.perf.data\n'
+        '  PYTHONPATH="$(lab/perf ours --module)" /usr/bin/python3 -c "import perf"\n',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", help="the perf's name, from the list below")
+    parser.add_argument("--update", action="store_true", help="fetch the newest source")
+    parser.add_argument(
+        "--module",
+        action="store_true",
+        help="print the folder of its Python module, perf.*.so, instead: for PYTHONPATH",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        _signals_raise()
+        get = perfbuild.module if options.module else perfbuild.prefix
+        print(get(options.name, update=options.update))
     except _Ended as ended:
         return 128 + ended.args[0]
     return 0

@@ -145,15 +145,15 @@ def kunit() -> int:
     setup()
     source = kernel_source()
     with _laid(KUNIT, source):
-        _same_source(KUNIT.objects, source)
+        same_source(KUNIT.objects, source)
         KUNIT.objects.mkdir(exist_ok=True)
         command = [
             "nice", sys.executable, "tools/testing/kunit/kunit.py", "run",
-            "--kunitconfig", KUNIT_TESTS, "--build_dir", str(KUNIT.objects), "--jobs", str(_jobs()),
-            *(f"--make_options={word}" for word in _compilers()),
+            "--kunitconfig", KUNIT_TESTS, "--build_dir", str(KUNIT.objects), "--jobs", str(jobs()),
+            *(f"--make_options={word}" for word in compilers()),
         ]  # fmt: skip
         sys.stdout.flush()
-        with _group(command, cwd=KUNIT.tree, env=_environment()) as process:
+        with _group(command, cwd=KUNIT.tree, env=environment_of_builds()) as process:
             return process.wait()
 
 
@@ -181,7 +181,7 @@ def _laid(recipe: Recipe, source: Source) -> Iterator[Changes]:
     recipe.home.mkdir(parents=True, exist_ok=True)
     # Held while it is built, too: of a file that changes while it is compiled, make would never
     # compile the change.
-    with _locked(recipe.home / ".lock", f"another build of {recipe.name}"):
+    with build_lock(recipe.home / ".lock", f"another build of {recipe.name}"):
         # What is wanted now, not when the waiting began.
         wanted = _wanted(recipe, source)
         overlay.lay(source, recipe.tree, wanted)
@@ -196,11 +196,12 @@ def _made_of(recipe: Recipe, source: Source, wanted: Changes) -> str:
         whole.update(repr((path, content)).encode())
     compiler = Path(shutil.which("gcc") or "gcc").resolve()
     paths = [*recipe.fragments, *([compiler] if compiler.exists() else [])]
-    return f"{whole.hexdigest()} {_digest(paths)}"
+    return f"{whole.hexdigest()} {digest(paths)}"
 
 
 @contextlib.contextmanager
-def _locked(path: Path, what: str) -> Iterator[None]:
+def build_lock(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock of a build; tells what is waited for, where it is held."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -214,14 +215,14 @@ def _build(
     recipe: Recipe, source: Source, targets: list[str], what: str, *, keep_going: bool = False
 ) -> None:
     """Configure where needed, and make targets."""
-    _same_source(recipe.home / "objects", source)
+    same_source(recipe.home / "objects", source)
     recipe.objects.mkdir(parents=True, exist_ok=True)
     with (recipe.home / "build.log").open("wb") as log:
         _configure(recipe, log)
         _make(recipe, [f"LOCALVERSION=-{recipe.name}", *targets], log, what, keep_going=keep_going)
 
 
-def _same_source(objects: Path, source: Source) -> None:
+def same_source(objects: Path, source: Source) -> None:
     """Remove objects that were made from another source: its times mean nothing to make."""
     stamp = objects.with_name(f"{objects.name}.source")
     if not stamp.exists() or stamp.read_text() != source.identity:
@@ -237,8 +238,8 @@ def _configure(recipe: Recipe, log: IO[bytes]) -> None:
     fragments = recipe.fragments
     # Kbuild asks about options that are new; so that all Kconfig files that we may change count.
     kconfigs = sorted(recipe.tree.glob("mm/**/Kconfig*"))
-    made_of = _digest([*fragments, *kconfigs])
-    if stamp.exists() and config.exists() and stamp.read_text() == made_of + _digest([config]):
+    made_of = digest([*fragments, *kconfigs])
+    if stamp.exists() and config.exists() and stamp.read_text() == made_of + digest([config]):
         return
     progress(f"configuring the kernel {recipe.name}")
     # Apart until it is whole; and an unchanged one stays, for make to see.
@@ -252,7 +253,7 @@ def _configure(recipe: Recipe, log: IO[bytes]) -> None:
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
-        env={**_environment(), **own},
+        env={**environment_of_builds(), **own},
     )
     if done.returncode:
         raise LabError(f"merge_config.sh failed: see {recipe.home / 'build.log'}")
@@ -260,34 +261,38 @@ def _configure(recipe: Recipe, log: IO[bytes]) -> None:
     kconfig.check(fragments, new, kconfigs)
     if not config.exists() or config.read_bytes() != new.read_bytes():
         new.replace(config)
-    stamp.write_text(made_of + _digest([config]))
+    stamp.write_text(made_of + digest([config]))
 
 
-def _digest(paths: Iterable[Path]) -> str:
+def digest(paths: Iterable[Path]) -> str:
+    """A digest of files: their paths and what they hold."""
     whole = hashlib.sha256()
     for path in paths:
         whole.update(f"{path}\n".encode() + hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
 
 
-def _jobs() -> int:
+def jobs() -> int:
+    """How many processes make may run."""
     return len(os.sched_getaffinity(0))
 
 
-def _compilers() -> list[str]:
+def compilers() -> list[str]:
+    """make's words for the compilers to use."""
     if not shutil.which("ccache"):
         return []
     return ["CC=ccache gcc", "HOSTCC=ccache gcc"]
 
 
-def _environment() -> dict[str, str]:
+def environment_of_builds() -> dict[str, str]:
+    """What make is to have in its environment."""
     kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     return {
         **kept,
         **REPRODUCIBLE,
         "LC_ALL": "C",
         # Paths below this are relative in what ccache looks up: another checkout then finds it.
-        "CCACHE_BASEDIR": str(KERNELS),
+        "CCACHE_BASEDIR": str(BUILD),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
@@ -303,13 +308,36 @@ def _make(
 ) -> None:
     """Run the kernel's make; raises LabError with the first errors."""
     command = [
-        "nice", "make", "-C", str(recipe.tree), f"O={recipe.objects}", f"-j{_jobs()}",
-        *_compilers(), *words,
+        "nice", "make", "-C", str(recipe.tree), f"O={recipe.objects}", f"-j{jobs()}",
+        *compilers(), *words,
     ]  # fmt: skip
-    start = log.tell()
-    env = {**_environment(), **(environment or {})}
-    with _group(
+    run_make(
         [*command, "-k"] if keep_going else command,
+        log,
+        what,
+        f"make {words[-1]} of the kernel {recipe.name}",
+        keep_going=keep_going,
+        environment=environment,
+    )
+
+
+def run_make(
+    command: list[str],
+    log: IO[bytes],
+    what: str,
+    whose: str,
+    *,
+    keep_going: bool = False,
+    environment: dict[str, str] | None = None,
+) -> None:
+    """Run make with its output in a log; raises LabError with the first errors.
+
+    `what` is told while it runs (empty: nothing is), `whose` names it where it fails.
+    """
+    start = log.tell()
+    env = {**environment_of_builds(), **(environment or {})}
+    with _group(
+        command,
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -321,7 +349,7 @@ def _make(
     if status and not keep_going:
         path = Path(os.fsdecode(log.name))
         raise LabError(
-            f"make {words[-1]} of the kernel {recipe.name} failed:\n"
+            f"{whose} failed:\n"
             + "".join(f"  | {line}\n" for line in first_errors(path, start))
             + f"  all of it: {path}"
         )

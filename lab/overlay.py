@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
-"""This repository's kernel code, laid over a kernel source: what changes, and making it so.
+"""This repository's code, laid over a kernel source: what changes, and making it so.
+
+The kernel's part, which kernels are built with:
 
     kernel/PATH            becomes PATH of the kernel tree
     kernel/patches/*.patch change files of the kernel, applied in the order of their names
     Kconfig.damon          becomes mm/damon/Kconfig
 
 Upstream's DAMON goes first (UPSTREAM), so that nothing of it can be compiled in by mistake.
+
+perf's part, which perf is built with:
+
+    tools/perf/PATH            becomes tools/perf/PATH
+    python/perf_damon/PATH     becomes tools/perf/python/perf_damon/PATH
+    tools/perf/patches/*.patch change files of perf, as above
 """
 
 from __future__ import annotations
@@ -34,6 +42,9 @@ UPSTREAM = (
 """Upstream's DAMON: files, and directories with all that is in them."""
 
 KCONFIG = "mm/damon/Kconfig"
+PERF = "tools/perf"
+PERF_PYTHON = "tools/perf/python"
+"""Where perf's tree has its Python modules, and so the package."""
 DROPPINGS = ("*~", ".*.swp", "*.orig", "*.rej", "*.o", "*.pyc", "__pycache__")
 """Names that editors and programs leave behind: no part of the overlay."""
 
@@ -70,33 +81,57 @@ def _is_file(path: Path) -> bool:
 
 
 def overlay_files(checkout: Path = CHECKOUT) -> dict[str, Path]:
-    """Path in the kernel tree -> the file of this repository that is to stand there."""
+    """The kernel's part: path in the kernel tree -> our file that is to stand there."""
     kernel, kconfig = checkout / "kernel", checkout / "Kconfig.damon"
     for path in (kernel, kconfig):
         if not path.exists():
             raise LabError(f"this checkout has no {path.name}: there is nothing to lay over")
     found = {KCONFIG: kconfig}
-    for path in sorted(kernel.rglob("*")):
-        inside = path.relative_to(kernel)
+    for inside, path in _files_below(kernel).items():
+        if inside in found:
+            raise LabError(f"kernel/{inside} and {found[inside].name} are the same file")
+        found[inside] = path
+    return found
+
+
+def perf_files(checkout: Path = CHECKOUT) -> dict[str, Path]:
+    """perf's part: path in the kernel tree -> our file that is to stand there."""
+    found = {}
+    for ours, theirs in ((PERF, PERF), ("python/perf_damon", f"{PERF_PYTHON}/perf_damon")):
+        if not (checkout / ours).exists():
+            raise LabError(f"this checkout has no {ours}: there is nothing to lay over")
+        found |= {f"{theirs}/{name}": at for name, at in _files_below(checkout / ours).items()}
+    return found
+
+
+def _files_below(folder: Path) -> dict[str, Path]:
+    """Path below a folder -> the file; without its patches, and without what programs drop."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
         dropped = any(fnmatch.fnmatch(part, each) for part in inside.parts for each in DROPPINGS)
-        if inside.parts[0] == "patches" or dropped or not path.is_file():
-            continue
-        if str(inside) in found:
-            raise LabError(f"kernel/{inside} and {found[str(inside)].name} are the same file")
-        found[str(inside)] = path
+        if inside.parts[0] != "patches" and not dropped and path.is_file():
+            found[str(inside)] = path
     return found
 
 
 def changes(source: Path, checkout: Path = CHECKOUT) -> Changes:
-    """What this repository changes of a kernel source."""
+    """What this repository changes of a kernel source for kernels."""
     wanted: Changes = dict.fromkeys(upstream_files(source))
-    overlay = overlay_files(checkout)
-    for path, file in _patched(
-        source, sorted((checkout / "kernel/patches").glob("*.patch"))
-    ).items():
+    return _with_ours(wanted, source, checkout / "kernel", overlay_files(checkout))
+
+
+def perf_changes(source: Path, checkout: Path = CHECKOUT) -> Changes:
+    """What this repository changes of a kernel source for perf."""
+    return _with_ours({}, source, checkout / PERF, perf_files(checkout))
+
+
+def _with_ours(wanted: Changes, source: Path, folder: Path, overlay: dict[str, Path]) -> Changes:
+    """What is wanted, and then the folder's patches and the files of the overlay."""
+    for path, file in _patched(source, sorted((folder / "patches").glob("*.patch"))).items():
         if path in wanted or path in overlay:
             raise LabError(
-                f"kernel/patches changes {path}, which is DAMON's own: put it in kernel/"
+                f"{folder.name}/patches changes {path}, which is our own: put it in {folder.name}/"
             )
         wanted[path] = file
     for path, ours in overlay.items():
@@ -105,7 +140,11 @@ def changes(source: Path, checkout: Path = CHECKOUT) -> Changes:
 
 
 def _patched(source: Path, patches: list[Path]) -> Changes:
-    """The files that patches change, as they are then."""
+    """The files that patches change, as they are then.
+
+    A patch that the source has already changes nothing. Raises LabError for one that does not
+    apply.
+    """
     with tempfile.TemporaryDirectory(prefix="perf-damon-patches-") as name:
         scratch = Path(name)
         touched: set[str] = set()
@@ -117,19 +156,29 @@ def _patched(source: Path, patches: list[Path]) -> Changes:
                     shutil.copy2(source / path, scratch / path)
                     (scratch / path).chmod((source / path).stat().st_mode | 0o200)
                 touched.add(path)
-            done = subprocess.run(
-                ["patch", "-p1", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-i", patch],
-                cwd=scratch,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                env={**os.environ, "LC_ALL": "C"},
-            )
+            if _patch(patch, scratch, "--reverse", "--force", "--dry-run").returncode == 0:
+                continue
+            done = _patch(patch, scratch, "--forward")
             if done.returncode:
                 said = "\n".join(f"  | {line}" for line in done.stdout.splitlines()[:10])
-                raise LabError(f"kernel/patches/{patch.name} does not apply:\n{said}")
+                name = "/".join(patch.parts[-3:])
+                raise LabError(
+                    f"{name} does not apply to {source}, which has other changes in its way, or a "
+                    f"part of it already:\n{said}"
+                )
         paths = {path: scratch / path for path in sorted(touched)}
         return {path: File.read(at) if at.is_file() else None for path, at in paths.items()}
+
+
+def _patch(patch: Path, tree: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["patch", "-p1", "--fuzz=0", "--no-backup-if-mismatch", *options, "-i", patch],
+        cwd=tree,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LC_ALL": "C"},
+    )
 
 
 def lay(source: Source, tree: Path, wanted: Changes) -> None:

@@ -20,10 +20,12 @@ def open_manual() -> None:
     import subprocess
 
     environment = {**os.environ}
-    # Of a package in PREFIX/lib/perf-damon, for a PREFIX whose bin is not on PATH.
-    beside = Path(__file__).resolve().parents[3] / "share/man"
-    if (beside / f"man1/{PAGE}.1").exists():
-        environment["MANPATH"] = f"{beside}:{environment.get('MANPATH', '')}"
+    # Of a package in PREFIX/lib/perf-damon, or in perf's PREFIX/libexec/perf-core/python, for a
+    # PREFIX whose bin is not on PATH.
+    for prefix in Path(__file__).resolve().parents[3:5]:
+        if (prefix / f"share/man/man1/{PAGE}.1").exists():
+            environment["MANPATH"] = f"{prefix}/share/man:{environment.get('MANPATH', '')}"
+            break
     known = subprocess.run(
         [man, "-w", PAGE],
         stdout=subprocess.DEVNULL,

@@ -18,6 +18,7 @@ KERNEL = {
     "mm/damon/tests/core.h": "theirs\n",
     "include/linux/damon.h": "theirs\n",
     "Documentation/mm/damon/index.rst": "theirs\n",
+    "tools/perf/perf.c": "archive\niostat\n",
 }
 
 CHECKOUT = {
@@ -28,6 +29,20 @@ CHECKOUT = {
     "kernel/mm/damon/core.c~": "dropping\n",
     "kernel/mm/damon/tests/.kunitconfig": "ours\n",
     "kernel/tools/testing/selftests/damon/run.sh": "#!/bin/sh\n",
+    "tools/install": "no part of perf\n",
+    "tools/perf/perf-damon": "#!/usr/bin/python3\n",
+    "tools/perf/Documentation/perf-damon.txt": "ours\n",
+    "tools/perf/patches/0001-command.patch": """\
+--- a/tools/perf/perf.c
++++ b/tools/perf/perf.c
+@@ -1,2 +1,3 @@
+ archive
++damon
+ iostat
+""",
+    "python/perf_damon/cli.py": "ours\n",
+    "python/perf_damon/render/text.py": "ours\n",
+    "python/perf_damon/__pycache__/cli.cpython-311.pyc": "dropping\n",
     "kernel/patches/0001-two.patch": """\
 --- a/mm/vmscan.c
 +++ b/mm/vmscan.c
@@ -55,7 +70,8 @@ def kernel(path: Path, *, fixed: bool = True) -> Source:
 
 def checkout(path: Path) -> Path:
     write(path, CHECKOUT)
-    (path / "kernel/tools/testing/selftests/damon/run.sh").chmod(0o755)
+    for name in ("kernel/tools/testing/selftests/damon/run.sh", "tools/perf/perf-damon"):
+        (path / name).chmod(0o755)
     return path
 
 

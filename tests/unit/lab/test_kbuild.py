@@ -129,12 +129,12 @@ def test_objects_of_another_source_are_removed(tmp_path):
         identity = "one"
 
     objects = tmp_path / "objects"
-    kbuild._same_source(objects, Source)
+    kbuild.same_source(objects, Source)
     (objects / "a.o").mkdir(parents=True)
-    kbuild._same_source(objects, Source)
+    kbuild.same_source(objects, Source)
     assert (objects / "a.o").exists()
     Source.identity = "two"
-    kbuild._same_source(objects, Source)
+    kbuild.same_source(objects, Source)
     assert not objects.exists()
 
 

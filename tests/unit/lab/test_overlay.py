@@ -20,6 +20,7 @@ OURS = {
     "mm/damon/tests/.kunitconfig",
     "mm/vmscan.c",
     "scripts/kconfig/merge_config.sh",
+    "tools/perf/perf.c",
     "tools/testing/selftests/damon/run.sh",
 }
 
@@ -89,7 +90,7 @@ def test_what_leaves_the_overlay_leaves_the_tree(lab):
     lab.lay()
     gone = {"mm/damon/regions.c", "tools/testing/selftests/damon/run.sh"}
     assert set(fake_tree.contents(lab.tree)) == OURS - gone
-    assert not (lab.tree / "tools").exists()
+    assert not (lab.tree / "tools/testing").exists()
 
 
 def test_a_patch_that_goes_leaves_a_file_that_make_sees_as_new(lab):
@@ -117,7 +118,8 @@ def test_patches_apply_one_upon_the_other(lab):
 
 def test_a_patch_that_does_not_apply_is_named(lab):
     (lab.source.path / "mm/vmscan.c").write_text("something else\n")
-    with pytest.raises(LabError, match=r"0001-two\.patch does not apply:\n.*patching file"):
+    said = r"0001-two\.patch does not apply to .*, which has other changes in its way.*\n.*patching"
+    with pytest.raises(LabError, match=said):
         lab.lay()
 
 
@@ -125,7 +127,7 @@ def test_damons_own_files_are_no_matter_of_patches(lab):
     (lab.checkout / "kernel/patches/0002-own.patch").write_text(
         "--- a/mm/damon/core.c\n+++ b/mm/damon/core.c\n@@ -1 +1 @@\n-theirs\n+mixed\n"
     )
-    with pytest.raises(LabError, match=r"changes mm/damon/core\.c"):
+    with pytest.raises(LabError, match=r"kernel/patches changes mm/damon/core\.c"):
         lab.lay()
 
 
@@ -182,3 +184,54 @@ def test_a_checkout_without_kernel_code_is_told(lab):
     (lab.checkout / "Kconfig.damon").unlink()
     with pytest.raises(LabError, match=r"no Kconfig\.damon"):
         lab.lay()
+
+
+PERFS = {
+    "tools/perf/perf.c",
+    "tools/perf/perf-damon",
+    "tools/perf/Documentation/perf-damon.txt",
+    "tools/perf/python/perf_damon/cli.py",
+    "tools/perf/python/perf_damon/render/text.py",
+}
+
+
+def test_perfs_part_is_apart(lab):
+    """A kernel is not built again for what is perf's."""
+    kernels = overlay.changes(lab.source.path, lab.checkout)
+    wanted = overlay.perf_changes(lab.source.path, lab.checkout)
+    assert set(wanted) == PERFS and not PERFS & set(kernels)
+    overlay.lay(lab.source, lab.tree, wanted)
+    assert set(fake_tree.contents(lab.tree)) == {*lab.pristine, *PERFS}
+    assert (lab.tree / "tools/perf/perf.c").read_text() == "archive\ndamon\niostat\n"
+    assert (lab.tree / "tools/perf/perf-damon").stat().st_mode & 0o100
+    assert (lab.tree / "mm/damon/core.c").read_text() == "theirs\n"
+
+
+def test_a_source_that_has_it_already_stays_as_it_is(tmp_path):
+    lab = Lab(tmp_path, fixed=False)
+    both = {
+        **overlay.changes(lab.source.path, lab.checkout),
+        **overlay.perf_changes(lab.source.path, lab.checkout),
+    }
+    overlay.lay(lab.source, lab.tree, both)
+    again = {
+        **overlay.changes(lab.tree, lab.checkout),
+        **overlay.perf_changes(lab.tree, lab.checkout),
+    }
+    assert {path for path, file in again.items() if file is not None} <= set(both)
+    assert all(overlay.File.read(lab.tree / path) == file for path, file in again.items() if file)
+
+
+def test_a_patch_of_perf_that_does_not_apply_is_named(lab):
+    (lab.source.path / "tools/perf/perf.c").write_text("archive\nsomething\niostat\n")
+    overlay.changes(lab.source.path, lab.checkout)
+    with pytest.raises(LabError, match=r"perf/patches/0001-command\.patch does not apply to "):
+        overlay.perf_changes(lab.source.path, lab.checkout)
+
+
+def test_perfs_own_file_is_no_matter_of_patches(lab):
+    (lab.checkout / "tools/perf/patches/0002-own.patch").write_text(
+        "--- /dev/null\n+++ b/tools/perf/perf-damon\n@@ -0,0 +1 @@\n+mixed\n"
+    )
+    with pytest.raises(LabError, match=r"changes tools/perf/perf-damon, which is our own"):
+        overlay.perf_changes(lab.source.path, lab.checkout)

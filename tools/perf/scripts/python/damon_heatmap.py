@@ -62,10 +62,10 @@ def guarded(handler: Callable[..., None], *arguments: Any) -> None:
 
 
 def find_package() -> None:
-    """Put perf_damon on the path: of a source tree, or where `make install` put it."""
+    """Put perf_damon on the path: that of perf's tree or exec path, ours, or an installed one."""
     # perf's Python knows no __file__.
     here = Path(find_package.__code__.co_filename).resolve().parent
-    places = [here / "../../../../python"]
+    places = [here / "../../python", here / "../../../../python"]
     # <prefix>/libexec/perf-core/scripts/python, <prefix>/share/perf-core/scripts/python, …
     places += [above / "lib/perf-damon" for above in here.parents]
     for place in places:
