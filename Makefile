@@ -41,7 +41,7 @@ help:
 	@echo 'make fuzz-report  reports of $(FILES) damaged recordings; SEED= ONLY= for one of them again'
 	@echo 'make fuzz-kernel   WRITES=$(WRITES) writes of anything to all of its files, on the same kernel; SEED= replays'
 	@echo 'make lru-gen-kernel  all tests of the kernel with multi-generational LRU; lru-gen-darc: of DARC'
-	@echo 'make patches   the kernel code as a series for mail, in build/patches'
+	@echo 'make patches   the code for the kernel and for perf as a series for mail, in build/patches'
 	@echo 'make bench     reports: speed and memory; kernel: accuracy, schemes and DARC; three hours, nothing else'
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
 	@echo 'make uninstall take it away again'

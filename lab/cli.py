@@ -212,16 +212,28 @@ def perf(arguments: list[str]) -> int:
 
 
 def patches_command(arguments: list[str]) -> int:
-    """lab/patches: write this repository's kernel code as a series of patches."""
+    """lab/patches: write this repository's code as a series of patches."""
     parser = argparse.ArgumentParser(
         prog="lab/patches",
-        description="Write this repository's kernel code as a series of patches for mail, each "
-        "with one idea, to build/patches. kernel/patches/series says which file goes where.",
+        description="Write this repository's code for the kernel's tree, DAMON and perf damon, as "
+        "a series of patches for mail, each with one idea, to build/patches. kernel/patches/series "
+        "says which file goes where.",
+        epilog="KERNEL_SRC=TREE in the environment: for a source of your own, in the place of "
+        "Debian's Linux 6.12.",
+    )
+    parser.add_argument(
+        "--apply",
+        metavar="TREE",
+        type=Path,
+        help="commit them to a git tree of Linux 6.12 instead: all of them, or nothing",
     )
     parser.add_argument(
         "--verify", action="store_true", help="apply them with git am, and compare with ours"
     )
     options = parser.parse_args(arguments)
+    if options.apply:
+        print("".join(f"{line}\n" for line in patches.apply(options.apply.absolute())), end="")
+        return 0
     for path in patches.write(verify=options.verify):
         print(path)
     return 0

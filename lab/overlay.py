@@ -118,29 +118,29 @@ def _files_below(folder: Path) -> dict[str, Path]:
 def changes(source: Path, checkout: Path = CHECKOUT) -> Changes:
     """What this repository changes of a kernel source for kernels."""
     wanted: Changes = dict.fromkeys(upstream_files(source))
-    return _with_ours(wanted, source, checkout / "kernel", overlay_files(checkout))
+    return _with_ours(wanted, source, checkout, "kernel", overlay_files(checkout))
 
 
 def perf_changes(source: Path, checkout: Path = CHECKOUT) -> Changes:
     """What this repository changes of a kernel source for perf."""
-    return _with_ours({}, source, checkout / PERF, perf_files(checkout))
+    return _with_ours({}, source, checkout, PERF, perf_files(checkout))
 
 
-def _with_ours(wanted: Changes, source: Path, folder: Path, overlay: dict[str, Path]) -> Changes:
+def _with_ours(
+    wanted: Changes, source: Path, checkout: Path, folder: str, overlay: dict[str, Path]
+) -> Changes:
     """What is wanted, and then the folder's patches and the files of the overlay."""
-    for path, file in _patched(source, sorted((folder / "patches").glob("*.patch"))).items():
+    for path, file in _patched(source, checkout, f"{folder}/patches").items():
         if path in wanted or path in overlay:
-            raise LabError(
-                f"{folder.name}/patches changes {path}, which is our own: put it in {folder.name}/"
-            )
+            raise LabError(f"{folder}/patches changes {path}, which is our own: change it itself")
         wanted[path] = file
     for path, ours in overlay.items():
         wanted[path] = File.read(ours)
     return wanted
 
 
-def _patched(source: Path, patches: list[Path]) -> Changes:
-    """The files that patches change, as they are then.
+def _patched(source: Path, checkout: Path, folder: str) -> Changes:
+    """The files that the patches in a folder change, as they are then.
 
     A patch that the source has already changes nothing. Raises LabError for one that does not
     apply.
@@ -148,7 +148,7 @@ def _patched(source: Path, patches: list[Path]) -> Changes:
     with tempfile.TemporaryDirectory(prefix="perf-damon-patches-") as name:
         scratch = Path(name)
         touched: set[str] = set()
-        for patch in patches:
+        for patch in sorted((checkout / folder).glob("*.patch")):
             text = patch.read_text(errors="surrogateescape")
             for path in re.findall(r"^(?:---|\+\+\+) [ab]/([^\t\n]+)", text, re.MULTILINE):
                 if path not in touched and (source / path).is_file():
@@ -161,9 +161,8 @@ def _patched(source: Path, patches: list[Path]) -> Changes:
             done = _patch(patch, scratch, "--forward")
             if done.returncode:
                 said = "\n".join(f"  | {line}" for line in done.stdout.splitlines()[:10])
-                name = "/".join(patch.parts[-3:])
                 raise LabError(
-                    f"{name} does not apply to {source}, which has other changes in its way, or a "
+                    f"{patch.relative_to(checkout)} does not apply to {source}, which has other changes in its way, or a "
                     f"part of it already:\n{said}"
                 )
         paths = {path: scratch / path for path in sorted(touched)}

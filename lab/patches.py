@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Writes this repository's kernel code as a series of patches for mail, one idea a patch.
+"""Writes this repository's code, the kernel's and perf's, as a series of patches for mail.
+
+Each has one idea.
 
 kernel/patches/series says which file belongs to which patch, and why it is there:
 
@@ -42,7 +44,7 @@ from pathlib import Path
 from lab import overlay
 from lab.common import BUILD, CHECKOUT, LabError
 from lab.overlay import Changes, File
-from lab.sources import kernel_source
+from lab.sources import check_tree, kernel_source
 
 SERIES = "kernel/patches/series"
 OUT = BUILD / "patches"
@@ -220,19 +222,101 @@ class Repository:
 
 def write(*, verify: bool = False) -> list[Path]:
     """Write the series to build/patches; returns its files, the cover letter first."""
-    source = kernel_source().path
-    wanted = overlay.changes(source)
+    return write_for(kernel_source().path, OUT, verify=verify)
+
+
+def apply(tree: Path, checkout: Path = CHECKOUT) -> list[str]:
+    """Apply the series to a user's git tree of a kernel; returns the subjects of its commits.
+
+    Raises LabError, and leaves the tree as it was, where any of it does not apply.
+    """
+    check_tree(tree)
+    done = _git(tree, "rev-parse", "--show-toplevel")
+    if done.returncode or Path(done.stdout.strip()) != tree.resolve():
+        raise LabError(
+            f"{tree} is no git repository: make patches, then in {tree}, for each of "
+            "build/patches/0*.patch: patch -p1"
+        )
+    # Ours may be new files that git does not know of yet.
+    if _git(tree, "status", "--porcelain", "--untracked-files=no").stdout.strip():
+        raise LabError(f"{tree} has changes that are not committed: commit or stash them first")
+    for name in ("rebase-apply", "rebase-merge"):
+        if (tree / _git(tree, "rev-parse", "--git-path", name).stdout.strip()).exists():
+            raise LabError(f"{tree} is amid a git am or rebase: end that first (git am --abort)")
+    before = _git(tree, "rev-parse", "HEAD").stdout.strip()
+    with tempfile.TemporaryDirectory(prefix="perf-damon-patches-") as name:
+        mails = [
+            str(path)
+            for path in write_for(tree, Path(name) / "out", verify=True, checkout=checkout)
+            if not path.name.startswith("0000-")
+        ]
+        done = _git(tree, "am", "--quiet", *mails)
+    if done.returncode:
+        _git(tree, "am", "--abort")
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise LabError(f"git am in {tree}, which is as it was: {' '.join(said[:3])}")
+    return _git(tree, "log", "--reverse", "--format=%h %s", f"{before}..").stdout.splitlines()
+
+
+def _git(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """git in a tree of the user's, with the user's settings; author() says who commits."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_DIR")}
+    if words[0] == "am":
+        name, email = author()
+        env |= {"GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": email}
+    return subprocess.run(
+        ["git", *words],
+        cwd=tree,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env={**env, "LC_ALL": "C"},
+    )
+
+
+def write_for(
+    source: Path, out: Path, *, verify: bool = False, checkout: Path = CHECKOUT
+) -> list[Path]:
+    """Write the series for a kernel source; returns its files, the cover letter first.
+
+    Raises LabError for a source that has any of it, or something else in its way.
+    """
+    try:
+        entries = parse((checkout / SERIES).read_text())
+    except OSError as error:
+        raise LabError(f"{SERIES}: {error.strerror}") from None
+    _refuse_ours(source, checkout)
+    wanted = {**overlay.changes(source, checkout), **overlay.perf_changes(source, checkout)}
     upstream = overlay.upstream_files(source)
     paths = sorted({*wanted, *upstream})
     base = {path: File.read(source / path) for path in paths if (source / path).is_file()}
-    try:
-        entries = parse((CHECKOUT / SERIES).read_text())
-    except OSError as error:
-        raise LabError(f"{SERIES}: {error.strerror}") from None
-    written = write_series(OUT, entries, base, wanted, upstream, author(), _time())
+    written = write_series(out, entries, base, wanted, upstream, author(), _time())
     if verify:
         check_series(written, base, wanted)
     return written
+
+
+def _refuse_ours(source: Path, checkout: Path) -> None:
+    """Raise LabError for a source that has the series, a part of it, or files in its way."""
+    perfs = overlay.perf_files(checkout)
+    ours = {**overlay.overlay_files(checkout), **perfs}
+    there = {path for path in ours if (source / path).is_file()}
+    same = {path for path in there if (source / path).read_bytes() == ours[path].read_bytes()}
+    # The kernel has a DAMON of its own, which the series replaces; perf has none.
+    others = (there - same) & set(perfs)
+    if same == set(ours):
+        raise LabError(f"{source} has this series already: all of its {len(ours)} files are there")
+    if same:
+        raise LabError(
+            f"{source} has a part of this series, or another version of it: {len(same)} of its "
+            f"{len(ours)} files are there, {min(same)} is one: give a tree without it"
+        )
+    if others:
+        raise LabError(
+            f"{source} has a file of its own in the way of the series: {min(others)} "
+            "(another version of it?): give a tree without it"
+        )
 
 
 def write_series(
@@ -292,8 +376,9 @@ def author() -> tuple[str, str]:
 
 
 def _time() -> int:
-    """When the kernel code last changed here: the same series then has the same dates."""
-    log = ["git", "-C", str(CHECKOUT), "log", "-1", "--format=%ct", "--", "kernel", "Kconfig.damon"]
+    """When its files last changed here: the same series then has the same dates."""
+    parts = ("Kconfig.damon", "kernel", "tools/perf", "python/perf_damon")
+    log = ["git", "-C", str(CHECKOUT), "log", "-1", "--format=%ct", "--", *parts]
     done = subprocess.run(log, capture_output=True, text=True)
-    paths = [CHECKOUT / "Kconfig.damon", *(CHECKOUT / "kernel").rglob("*")]
+    paths = [path for part in parts for path in (CHECKOUT / part, *(CHECKOUT / part).rglob("*"))]
     return int(done.stdout.strip() or max(int(path.stat().st_mtime) for path in paths))

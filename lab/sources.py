@@ -108,6 +108,11 @@ def _own(path: Path) -> Source:
     return Source(path, str(path), fixed=False)
 
 
+def check_tree(path: Path) -> None:
+    """Raise LabError for what is no kernel source."""
+    _check(path, str(path))
+
+
 def _check(path: Path, what: str) -> None:
     for name in PARTS:
         if not (path / name).exists():

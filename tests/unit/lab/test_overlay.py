@@ -225,7 +225,9 @@ def test_a_source_that_has_it_already_stays_as_it_is(tmp_path):
 def test_a_patch_of_perf_that_does_not_apply_is_named(lab):
     (lab.source.path / "tools/perf/perf.c").write_text("archive\nsomething\niostat\n")
     overlay.changes(lab.source.path, lab.checkout)
-    with pytest.raises(LabError, match=r"perf/patches/0001-command\.patch does not apply to "):
+    with pytest.raises(
+        LabError, match=r"^tools/perf/patches/0001-command\.patch does not apply to "
+    ):
         overlay.perf_changes(lab.source.path, lab.checkout)
 
 

@@ -178,3 +178,113 @@ def test_files_without_a_patch_and_patches_without_files_are_told(tmp_path, kern
             .replace("files: mm/damon/tests/\n", "")
             .replace("mm/damon/* ", "mm/damon/ "),
         )
+
+
+class User:
+    """Somebody's git tree of a kernel, and a checkout whose series is to be applied to it."""
+
+    def __init__(self, path):
+        self.tree = fake_tree.kernel(path / "tree").path
+        self.checkout = fake_tree.checkout(path / "checkout")
+        fake_tree.write(self.checkout, {"kernel/patches/series": SERIES + PERF_SERIES})
+        self.git("init", "--quiet")
+        self.commit("pristine")
+
+    def git(self, *words):
+        who = ("-c", "user.name=x", "-c", "user.email=x@x")
+        done = subprocess.run(
+            ["git", *who, *words], cwd=self.tree, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    def commit(self, message):
+        self.git("add", ".")
+        self.git("commit", "--quiet", "-m", message)
+
+    def state(self):
+        files = {
+            path: path.read_bytes()
+            for path in self.tree.rglob("*")
+            if path.is_file() and ".git" not in path.parts
+        }
+        return self.git("log"), self.git("status", "--porcelain"), files
+
+    def apply(self):
+        return patches.apply(self.tree, self.checkout)
+
+    def refuses(self, what):
+        before = self.state()
+        with pytest.raises(LabError, match=what):
+            self.apply()
+        assert self.state() == before
+
+
+PERF_SERIES = """
+[patch]
+subject: perf damon: all of it
+files: tools/perf/ tools/perf/python/
+
+It.
+"""
+
+
+@pytest.fixture
+def user(tmp_path, monkeypatch):
+    monkeypatch.setattr(patches, "author", lambda: WHO)
+    return User(tmp_path)
+
+
+def test_it_is_applied_to_a_tree_once(user):
+    subjects = [line.partition(" ")[2] for line in user.apply()]
+    assert subjects == [entry.subject for entry in patches.parse(SERIES + PERF_SERIES)[1:]]
+    assert (user.tree / "tools/perf/perf.c").read_text() == "archive\ndamon\niostat\n"
+    assert (user.tree / "tools/perf/perf-damon").stat().st_mode & 0o100
+    assert (user.tree / "tools/perf/python/perf_damon/cli.py").read_text() == "ours\n"
+    assert user.git("status", "--porcelain") == ""
+    user.refuses(r"has this series already: all of its \d+ files are there$")
+
+
+def test_a_tree_that_has_half_of_it_is_told_and_left_alone(user):
+    user.apply()
+    user.git("reset", "--quiet", "--hard", "HEAD~1")
+    user.refuses(
+        r"has a part of this series, or another version of it: 6 of its 10 files are there"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "what"),
+    [
+        ("tools/perf/perf.c", "archive\nx\niostat\n", r"0001-command\.patch does not apply to "),
+        ("mm/vmscan.c", "one\nx\nthree\n", r"patches/0001-two\.patch does not apply to "),
+        (
+            "tools/perf/perf-damon",
+            "older\n",
+            r"its own in the way of the series: tools/perf/perf-d",
+        ),
+    ],
+)
+def test_other_changes_in_its_way_are_told_and_left_alone(user, path, text, what):
+    (user.tree / path).write_text(text)
+    user.refuses("has changes that are not committed" if path != "tools/perf/perf-damon" else what)
+    user.commit("other changes")
+    user.refuses(what)
+
+
+def test_a_tree_amid_something_and_what_is_no_tree_are_told(user, tmp_path):
+    (user.tree / ".git/rebase-apply").mkdir()
+    user.refuses("is amid a git am or rebase")
+    (user.tree / ".git/rebase-apply").rmdir()
+    (user.tree / ".git").rename(tmp_path / "git")
+    with pytest.raises(LabError, match="is no git repository"):
+        user.apply()
+    with pytest.raises(LabError, match=r"is no kernel source: it has no Makefile"):
+        patches.apply(tmp_path, user.checkout)
+
+
+def test_a_series_that_git_refuses_leaves_the_tree_as_it_was(user):
+    hook = user.tree / ".git/hooks/applypatch-msg"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text('#!/bin/sh\n! grep -q "perf damon" "$1" || { echo "not that one"; exit 1; }\n')
+    hook.chmod(0o755)
+    user.refuses("git am in .*, which is as it was: ")
