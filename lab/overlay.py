@@ -162,8 +162,8 @@ def _patched(source: Path, checkout: Path, folder: str) -> Changes:
             if done.returncode:
                 said = "\n".join(f"  | {line}" for line in done.stdout.splitlines()[:10])
                 raise LabError(
-                    f"{patch.relative_to(checkout)} does not apply to {source}, which has other changes in its way, or a "
-                    f"part of it already:\n{said}"
+                    f"{patch.relative_to(checkout)} does not apply to {source}, which has other "
+                    f"changes in its way, or a part of it already:\n{said}"
                 )
         paths = {path: scratch / path for path in sorted(touched)}
         return {path: File.read(at) if at.is_file() else None for path, at in paths.items()}
