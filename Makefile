@@ -13,7 +13,7 @@ CMD ?= perf damon status
 FILES ?= 20000
 GUESTS := guest-commands guest-errors guest-schemes guest-truth
 # What is tested on the kernel built from kernel/, whatever KERNEL is.
-OURS := ours-commands ours-darc ours-kernel ours-schemes ours-selftests ours-truth
+OURS := ours-commands ours-darc ours-kernel ours-perf ours-schemes ours-selftests ours-truth
 # Tests of what becomes of memory want none of it in a cache of the host's files.
 UNCACHED := darc kernel
 # And with KASAN, lockdep and fault injection: those marked stress; with DEBUG_TESTS= all, for an hour.
@@ -27,7 +27,7 @@ GENERATIONS := lru-gen-darc lru-gen-kernel
 PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --durations=5 $(ARGS)
 
 .PHONY: help setup demo test test-unit unit-newest unit-system test-guest $(GUESTS) $(OURS) $(DEBUG) lint guest bench man install uninstall
-.PHONY: fuzz-report fuzz-kernel clean kernel kunit check-kernel patches test-patches
+.PHONY: fuzz-report fuzz-kernel clean kernel kunit check-kernel patches test-patches test-perf
 
 help:
 	@echo 'make demo      record and report a real program, in a guest (installs what it needs)'
@@ -42,6 +42,7 @@ help:
 	@echo 'make fuzz-kernel   WRITES=$(WRITES) writes of anything to all of its files, on the same kernel; SEED= replays'
 	@echo 'make lru-gen-kernel  all tests of the kernel with multi-generational LRU; lru-gen-darc: of DARC'
 	@echo 'make patches   the code for the kernel and for perf as a series for mail, in build/patches'
+	@echo 'make test-perf build perf with perf damon in its tree, install and try it; make ours-perf: in a guest'
 	@echo 'make bench     reports: speed and memory; kernel: accuracy, schemes and DARC; three hours, nothing else'
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
 	@echo 'make uninstall take it away again'
@@ -53,7 +54,7 @@ setup:
 demo: setup
 	lab/demo
 
-test: setup lint test-unit kunit check-kernel test-patches test-guest
+test: setup lint test-unit kunit check-kernel test-patches test-perf test-guest
 
 # The same tests on the newest libraries and on the distribution's own, side by side.
 test-unit: setup $(VENV_SYSTEM)/done $(MAN)
@@ -72,6 +73,8 @@ test-guest: setup $(VENV_SYSTEM)/done
 	lab/kernel ours >/dev/null
 	lab/kernel ours-debug >/dev/null
 	lab/selftests >/dev/null
+	lab/perf ours >/dev/null
+	lab/perf ours-bare >/dev/null
 	+$(MAKE) --no-print-directory -j2 -Otarget debug-kernel $(OURS) $(GUESTS)
 
 $(GUESTS): guest-%:
@@ -80,7 +83,12 @@ $(GUESTS): guest-%:
 
 $(OURS): ours-%:
 	lab/guest --kernel ours $(if $(filter-out $(UNCACHED),$*),--cached) --nodes 2 --memory 3G --timeout 45m -- \
-		env REDIS="$$(lab/package redis-server redis-tools)" $(PYTEST_IN_GUEST) tests/guest/$*
+		env REDIS="$$(lab/package redis-server redis-tools)" $(PERFS) $(PYTEST_IN_GUEST) tests/guest/$*
+
+# perf as the kernel's tree builds it with perf damon in it.
+PERFS = PERF_PREFIX="$$(lab/perf ours)" PERF_BARE_PREFIX="$$(lab/perf ours-bare)"
+test-perf: setup $(VENV_SYSTEM)/done
+	env $(PERFS) $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider $(ARGS) tests/perf
 
 fuzz-kernel: setup $(VENV_SYSTEM)/done
 	lab/guest --kernel ours-debug --nodes 2 --memory 3G --timeout 6h -- \

@@ -86,6 +86,7 @@ def _dispatch(argv: list[str]) -> int:
         from perf_damon.version import __version__
 
         show(f"perf damon version {__version__}")
+        _tell_others()
         return EXIT_OK
     if name not in COMMANDS:
         what = "option" if name.startswith("-") else "command"
@@ -101,6 +102,16 @@ def _dispatch(argv: list[str]) -> int:
     if command is not None and not getattr(module, "TAKES_COMMAND", False):
         parser.error(f"{name} takes no command after --")
     return module.run(args)
+
+
+def _tell_others() -> None:
+    """Say which perf-damon runs where perf, or a shell, could run another."""
+    from perf_damon.perfs import others
+
+    program = sys.argv[0]
+    # By `python -m perf_damon` none of them runs.
+    if program.endswith("perf-damon") and (found := others(program)):
+        say(f"this is {program}; there is also {', '.join(found)}")
 
 
 def _usage() -> None:

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Command lines in perf's manner: usage on stderr, 129 for usage and -h, --list-opts."""
+"""Command lines in perf's manner: usage on stderr, 129 for usage and -h, --list-opts.
+
+What completion asks for is hidden: --list-opts, --list-cmds for the words that a command takes, and
+--list-values=OPTION.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from perf_damon.errors import EXIT_OK, EXIT_USAGE, UsageError
@@ -32,6 +36,9 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("-h", action=_Help, help="show this help")
         self.add_argument("--help", action=_Manual, help="show the manual")
         self.add_argument("--list-opts", action=_ListOptions, help=argparse.SUPPRESS)
+        self.add_argument("--list-cmds", action=_ListWords, help=argparse.SUPPRESS)
+        self.add_argument("--list-values", action=_ListValues, help=argparse.SUPPRESS)
+        self._offered: dict[str, Callable[[], Iterable[str]]] = {}
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, then the usage, and end with perf's code for it."""
@@ -47,6 +54,26 @@ class Parser(argparse.ArgumentParser):
             if action.help is not argparse.SUPPRESS
             for option in action.option_strings
             if option.startswith("--")
+        ]
+
+    def offer(self, option: str, values: Callable[[], Iterable[str]]) -> None:
+        """Have completion offer values for an option that takes others, too."""
+        self._offered[option] = values
+
+    def values(self, option: str) -> list[str]:
+        """Values that an option takes, as far as they can be named."""
+        if option in self._offered:
+            return list(self._offered[option]())
+        action = self._option_string_actions.get(option)
+        return [] if action is None else [str(value) for value in action.choices or ()]
+
+    def choices(self) -> list[str]:
+        """The words that the command takes, as a report's views."""
+        return [
+            str(word)
+            for action in self._actions
+            if not action.option_strings
+            for word in action.choices or ()
         ]
 
 
@@ -76,6 +103,20 @@ class _ListOptions(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
         assert isinstance(parser, Parser)
         show(" ".join(parser.long_options()))
+        parser.exit(EXIT_OK)
+
+
+class _ListWords(_ListOptions):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        assert isinstance(parser, Parser)
+        show(" ".join(parser.choices()))
+        parser.exit(EXIT_OK)
+
+
+class _ListValues(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *words: Any) -> NoReturn:
+        assert isinstance(parser, Parser)
+        show(" ".join(parser.values(words[1])))
         parser.exit(EXIT_OK)
 
 

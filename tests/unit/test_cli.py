@@ -123,3 +123,37 @@ def test_a_missing_file() -> None:
     result = perf_damon("report", "-i", "/no/such.data")
     assert result.returncode == 255
     assert result.stderr.startswith("Error: ") and "/no/such.data" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("report", "--list-values=--format"), "text json csv"),
+        (("report", "--list-values=--width"), ""),
+        (("report", "--list-values=--nonsense"), ""),
+        (("record", "--list-values=--ops"), "vaddr fvaddr paddr"),
+        (("record", "--list-values=--schemes"), ""),
+        (("tune", "--list-values=--schemes"), "ethp lru_sort prcl tiering"),
+        (("darc", "--list-cmds"), "status set enable disable"),
+        (("report", "--list-cmds"), "summary heatmap wss regions schemes applied darc"),
+        (("stop", "--list-cmds"), ""),
+    ],
+)
+def test_what_our_completion_asks(words: tuple[str, ...], told: str) -> None:
+    result = perf_damon(*words)
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"{told}\n", "")
+    options = perf_damon(words[0], "--list-opts").stdout
+    assert "--list" not in options and "--list-" not in perf_damon(words[0], "-h").stderr
+
+
+def test_two_of_them_on_path_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "perf-damon").write_text("#!/bin/sh\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{PROGRAM.parent}:/usr/bin:/bin")
+    assert perf_damon("--version").stderr == "", "what cannot be run is none"
+    (tmp_path / "perf-damon").chmod(0o755)
+    result = perf_damon("--version")
+    assert result.returncode == 0 and result.stdout.startswith("perf damon version ")
+    assert result.stderr == f"this is {PROGRAM}; there is also {tmp_path}/perf-damon\n"
+    (tmp_path / "perf-damon").unlink()
+    (tmp_path / "perf-damon").symlink_to(PROGRAM)
+    assert perf_damon("--version").stderr == "", "the same one by another way"

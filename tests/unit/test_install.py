@@ -107,6 +107,12 @@ def test_completion(root: Path) -> None:
     complete_line perf damon record --ti
     complete_line perf damon report h
     complete_line perf damon start --schemes pr
+    complete_line perf damon report --format = c
+    complete_line perf damon report -i x --cell m
+    complete_line perf damon report -i x hea
+    complete_line perf damon report -i
+    complete_line perf damon record --ops p
+    complete_line perf damon --ver
     complete_line perf damon darc e
     complete_line perf damon darc set --zone a
     complete_line perf dam
@@ -119,10 +125,16 @@ def test_completion(root: Path) -> None:
         "--timeout",
         "heatmap",
         "prcl proc",
+        "csv",
+        "mean",
+        "heatmap",
+        "",
+        "paddr",
+        "--version",
         "enable",
         "all",
     ]
-    assert "damon" in last.split()
+    assert last.split() == ["damon"]
 
 
 def test_the_example_schemes(root: Path) -> None:

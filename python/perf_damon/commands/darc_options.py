@@ -9,6 +9,7 @@ from typing import Any
 
 from perf_damon.control.darc import DEFAULT, Change, Darc
 from perf_damon.control.nodes import Quotas
+from perf_damon.control.system import System
 from perf_damon.errors import UsageError
 from perf_damon.options import Parser, argument
 from perf_damon.schemes.limits import check_quota, parse_amount, parse_milliseconds
@@ -74,6 +75,7 @@ def add_options(parser: Parser) -> None:
         metavar="ZONE",
         help="the zone that the watermarks behind it are of, as in 0-Normal; or all",
     )
+    parser.offer("--zone", _zones)
     for mark, help_ in (
         ("low", "stop below it: the kernel's own reclaim has to act"),
         ("mid", "begin below it"),
@@ -114,6 +116,12 @@ def add_options(parser: Parser) -> None:
         metavar="TIME",
         help="take only what has hardly been accessed for so long",
     )
+
+
+def _zones() -> list[str]:
+    """What --zone may be followed by here, for completion."""
+    darc = System().darc
+    return [ALL, *(darc.names("zones") if darc.is_dir("zones") else ())]
 
 
 def read(args: argparse.Namespace) -> Wanted:

@@ -39,6 +39,7 @@ def add_options(parser: Parser) -> argparse._ArgumentGroup:
         help="schemes from a file, one a line, or damo's JSON (- is standard input); or one of the "
         f"examples: {', '.join(examples())}",
     )
+    parser.offer("--schemes", examples)
     return what
 
 

@@ -18,6 +18,7 @@ from typing import IO
 
 import numpy as np
 
+from perf_damon import perfs
 from perf_damon.errors import DataError
 from perf_damon.perfdata import times
 from perf_damon.perfdata.applied import in_order
@@ -64,6 +65,12 @@ _TASK = re.compile(rb"\((?P<pid>-?\d+):(?P<tid>-?\d+)\):\((?P<parent>-?\d+):-?\d
 _LOST = re.compile(rb" lost (?P<count>\d+)")
 
 
+_THROUGH_PERF = (
+    "this kind of file (compressed, piped, foreign or of several threads)"
+    " is read through perf script"
+)
+
+
 class ScriptReader:
     """What perf script tells of a file, once read() has been called."""
 
@@ -95,10 +102,16 @@ class ScriptReader:
         words = ["script", "-i", self._path, *options.split(), "--show-lost-events"]
         words += ["--force"] if self._force else []
         with _Perf(self._path, words) as perf:
-            for block in perf.blocks():
-                self._take(block)
+            try:
+                for block in perf.blocks():
+                    self._take(block)
+            except DataError:
+                perf.require_tracepoints()
+                raise
             complaint = perf.complaint()
         some = self._parts or self._acted or self._darc
+        if not some:
+            perf.require_tracepoints()
         if complaint and not some:
             if "not owned by current user" in complaint:
                 raise DataError(
@@ -288,10 +301,10 @@ class _Perf:
         perf = shutil.which("perf")
         if perf is None:
             raise DataError(
-                f"{path}: this kind of file (compressed, piped, foreign or of several threads)"
-                " is read through perf script, and perf is not installed",
+                f"{path}: {_THROUGH_PERF}, and perf is not installed",
                 "install perf (Debian: linux-perf)",
             )
+        self.program = perf
         self._path = path
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (see __exit__)
         self._process = subprocess.Popen(
@@ -334,6 +347,14 @@ class _Perf:
             parts, held = [rest], len(rest)
             if not part:
                 return
+
+    def require_tracepoints(self) -> None:
+        """Raise DataError for a perf that cannot read them."""
+        if perfs.lacks(self.program, "libtraceevent"):
+            raise DataError(
+                f"{self._path}: {_THROUGH_PERF}, and {self.program} is built without libtraceevent",
+                perfs.NO_LIBTRACEEVENT,
+            )
 
     def complaint(self) -> str:
         """Why perf failed, empty if it did not."""

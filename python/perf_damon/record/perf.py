@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from perf_damon import perfs
 from perf_damon.control.system import APPLY_EVENT, DARC_EVENTS, EVENT
 from perf_damon.errors import Error
 from perf_damon.parameters import Parameters
@@ -75,6 +76,7 @@ class PerfRecord:
     """A running perf record. Call with signals held, so that it is never lost."""
 
     def __init__(self, plan: Plan) -> None:
+        self.perf = plan.perf
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
         try:
             # In a session of its own, the terminal's Ctrl-C is for us alone.
@@ -125,6 +127,8 @@ class PerfRecord:
         code = self.finish()
         words = [line.strip() for line in self.said().splitlines()]
         words = [line for line in words if line and not line.startswith("[ perf record:")]
+        if perfs.lacks(self.perf, "libtraceevent"):
+            return Error(f"{self.perf} is built without libtraceevent", perfs.NO_LIBTRACEEVENT)
         return Error(
             f"perf record failed (exit status {code}): " + "\n  ".join(words or ["no word of why"])
         )

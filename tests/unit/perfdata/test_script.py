@@ -123,6 +123,24 @@ def test_perf_fails(tmp_path, monkeypatch):
         perf_damon.open(path)
 
 
+BARE = """\
+case "$*" in
+*version*) echo "         libtraceevent: [ OFF ]  # HAVE_LIBTRACEEVENT" ;;
+*) echo "  500     1.000000000: damon:damon_aggregated: "; exit $STATUS ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("status", ["0", "255"])
+def test_a_perf_that_knows_no_tracepoints(tmp_path, monkeypatch, status):
+    """It is not said that nothing was monitored, or that the file is damaged."""
+    path = fake_perf(tmp_path, monkeypatch, BARE)
+    monkeypatch.setenv("STATUS", status)
+    with pytest.raises(DataError, match="/bin/perf is built without libtraceevent") as caught:
+        perf_damon.open(path)
+    assert "linux-perf" in caught.value.hint and "NO_LIBTRACEEVENT" in caught.value.hint
+
+
 OTHERS = f"""\
 case "$*" in
 *--force*) echo '{LINE}' ;;
