@@ -105,10 +105,13 @@ def test_perf_script_has_the_heatmap() -> None:
 
 def test_perf_test_skips_where_it_may_not_touch_damon() -> None:
     """As nobody: root would have it run, on a kernel that has DAMON."""
-    done = perf("test", "-v", "perf damon", user=NOBODY)
+    done = perf("test", "-vv", "perf damon", user=NOBODY)
     said = done.stdout + done.stderr
     assert "perf damon record and report" in said and ": Skip" in said, said
     assert "FAILED" not in said
+    bare = perf("test", "-vv", "perf damon", prefix=BARE, user=NOBODY)
+    assert ": Skip" in bare.stdout + bare.stderr
+    assert "perf is built without libtraceevent" in bare.stdout + bare.stderr
 
 
 def test_perfs_completion_and_ours() -> None:

@@ -180,6 +180,22 @@ def test_nothing_is_written_over(tmp_path: Path, name: str) -> None:
     assert path.read_text() == "somebody else's\n"
 
 
+def test_a_perf_that_has_one_of_its_own(tmp_path: Path) -> None:
+    """As perf's own make install puts it: perf would never run the other."""
+    own = [tmp_path / "usr/lib/px" / name for name in ("perf-damon", "python/perf_damon/cli.py")]
+    for path in own:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("perf damon of perf's tree\n")
+    result = attempt("install", tmp_path)
+    assert result.returncode != 0
+    assert (
+        "perf has a perf damon of its own, /usr/lib/px/perf-damon, and runs that" in result.stderr
+    )
+    assert "nothing was changed" in result.stderr
+    make("uninstall", tmp_path)
+    assert [tmp_path / name for name in files(tmp_path)] == own
+
+
 def test_files_of_packages_are_left_alone(tmp_path: Path) -> None:
     """As those of the Debian package of perf damon, which look like ours."""
     root = tmp_path / "root"

@@ -43,9 +43,10 @@ def test_it_records_and_reports(recording: Path) -> None:
 
 
 def test_perf_test_passes() -> None:
-    done = perf("test", "-v", "perf damon")
+    done = perf("test", "-vv", "perf damon")
     said = done.stdout + done.stderr
     assert "perf damon record and report" in said and ": Ok" in said, said
+    assert "perf script report damon-heatmap names the process [Success]" in said
 
 
 def test_a_perf_without_libtraceevent_says_what_it_lacks(here: Path, target: int) -> None:

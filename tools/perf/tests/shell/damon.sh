@@ -8,6 +8,11 @@ if ! perf damon --version >/dev/null 2>&1; then
 	echo "SKIP: perf-damon is not installed"
 	exit 2
 fi
+build_options=$(perf version --build-options 2>/dev/null)
+if echo "$build_options" | grep -q 'libtraceevent: \[ OFF'; then
+	echo "SKIP: perf is built without libtraceevent"
+	exit 2
+fi
 if [ "$(id -u)" -ne 0 ] || [ ! -d /sys/kernel/mm/damon/admin/kdamonds ]; then
 	echo "SKIP: needs root, and a kernel with CONFIG_DAMON_SYSFS"
 	exit 2
@@ -56,6 +61,11 @@ check "perf damon report names the process" \
 	'perf damon report -i "$dir/perf.data" | grep -q "Target: dd"'
 check "perf damon report regions has rows" \
 	'[ "$(perf damon report regions -i "$dir/perf.data" | wc -l)" -gt 10 ]'
+# Where perf has Python, and the script: not every installation puts it into perf's exec path.
+if echo "$build_options" | grep -q 'libpython: \[ on' && perf script --list | grep -q damon-heatmap; then
+	check "perf script report damon-heatmap names the process" \
+		'perf script report damon-heatmap -i "$dir/perf.data" | grep -q "Target: dd"'
+fi
 check "nothing is left running" \
 	'[ "$(cat /sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds)" -eq 0 ]'
 
