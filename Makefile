@@ -30,7 +30,7 @@ PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --dura
 .PHONY: fuzz-report fuzz-kernel clean kernel kunit check-kernel patches test-patches test-perf
 
 help:
-	@echo 'make demo      record and report a real program, in a guest (installs what it needs)'
+	@echo 'make demo      record and report a real program, in a guest; KERNEL=ours: on our kernel'
 	@echo 'make test      all tests: style, units on two Pythons, and a real kernel in a guest'
 	@echo 'make guest     KERNEL=$(KERNEL) CMD="$(CMD)": run a command in a guest'
 	@echo 'make kernel    KERNEL=ours: build a kernel from source (ours, ours-debug, upstream)'

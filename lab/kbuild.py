@@ -17,7 +17,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import IO
 
 from lab import kconfig, overlay
 from lab.common import BUILD, LabError, progress, setup
+from lab.meter import Meter, expected
 from lab.overlay import Changes
 from lab.sources import LTS, NEWEST, Series, Source, kernel_source
 
@@ -52,6 +52,8 @@ ERRORS = re.compile(
 )
 """Lines of a build's log that say why it failed."""
 ERROR_LINES = 12
+COUNT = "objects.count"
+"""Beside the objects: how many there were after the last build."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Recipe:
     configs: tuple[str, ...] = ("guest",)
     """Files in lab/configs, on top of tinyconfig; of two values for an option the last counts."""
     series: Series = LTS
+    usual: int = 1600
+    """About how many objects a first build makes: as counted for the configuration guest."""
 
     @property
     def home(self) -> Path:
@@ -96,7 +100,7 @@ RECIPES = {
                series=NEWEST),
     )
 }  # fmt: skip
-CHECK = Recipe("ours-check", "for warnings only", configs=("guest", "check"))
+CHECK = Recipe("ours-check", "for warnings only", configs=("guest", "check"), usual=105)
 KUNIT = Recipe("ours-kunit", "for KUnit under user-mode Linux", configs=())
 
 
@@ -311,14 +315,18 @@ def _make(
         "nice", "make", "-C", str(recipe.tree), f"O={recipe.objects}", f"-j{jobs()}",
         *compilers(), *words,
     ]  # fmt: skip
+    of = _expected(recipe) if what else None
     run_make(
         [*command, "-k"] if keep_going else command,
         log,
         what,
         f"make {words[-1]} of the kernel {recipe.name}",
+        of,
         keep_going=keep_going,
         environment=environment,
     )
+    if what and not keep_going:
+        (recipe.home / COUNT).write_text(f"{_count(recipe)}\n")
 
 
 def run_make(
@@ -326,13 +334,15 @@ def run_make(
     log: IO[bytes],
     what: str,
     whose: str,
+    of: int | None = None,
     *,
     keep_going: bool = False,
     environment: dict[str, str] | None = None,
 ) -> None:
     """Run make with its output in a log; raises LabError with the first errors.
 
-    `what` is told while it runs (empty: nothing is), `whose` names it where it fails.
+    `what` is told while it runs (empty: nothing is), of about how many objects; `whose` names it
+    where it fails.
     """
     start = log.tell()
     env = {**environment_of_builds(), **(environment or {})}
@@ -343,7 +353,7 @@ def run_make(
         stderr=subprocess.STDOUT,
     ) as process:
         assert process.stdout
-        _follow(process.stdout, log, what)
+        _follow(process.stdout, log, what, of)
         status = process.wait()
     log.flush()
     if status and not keep_going:
@@ -355,28 +365,30 @@ def run_make(
         )
 
 
-def _follow(output: IO[bytes], log: IO[bytes], what: str) -> None:
-    """Write make's output to the log; on a terminal, tell how far it is."""
-    terminal = sys.stderr.isatty()
-    begin = time.monotonic()
-    told = begin
-    compiled = 0
+def _count(recipe: Recipe) -> int:
+    """The objects that are there."""
+    return sum(1 for _ in recipe.objects.rglob("*.o"))
+
+
+def _expected(recipe: Recipe) -> int | None:
+    """About how many objects a build will make; None where nobody knows."""
+    try:
+        usual = int((recipe.home / COUNT).read_text())
+    except (OSError, ValueError):
+        usual = recipe.usual
+    return expected(usual, _count(recipe))
+
+
+def _follow(output: IO[bytes], log: IO[bytes], what: str, of: int | None = None) -> None:
+    """Write make's output to the log, and tell how far it is: of about how many objects."""
+    meter = Meter(what, of)
     try:
         for line in output:
             log.write(line)
-            if not what or not re.match(rb"  (CC|AS|CHECK) ", line):
-                continue
-            compiled += 1
-            if compiled == 1 and not terminal:
-                progress(f"{what} (minutes, when most of it is new)")
-            if terminal and (now := time.monotonic()) > told + 0.2:
-                told = now
-                seconds = int(now - begin)
-                text = f"{what}: {compiled} files, {seconds // 60}:{seconds % 60:02} min"
-                print(f"\r\033[Klab: {text}", end="", file=sys.stderr, flush=True)
+            if what and re.match(rb"  (CC|AS|CHECK) ", line):
+                meter.step()
     finally:
-        if told > begin:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        meter.close()
 
 
 def first_errors(log: Path, start: int = 0) -> list[str]:

@@ -97,7 +97,7 @@ def test_make_is_told_where_and_its_errors_are_passed_on(tmp_path, monkeypatch, 
         "bad:\n\t@echo 'a.c:1: error: no' >&2; exit 1\n",
     )
     assert f"O={recipe.objects} ARCH= perf-damon\n" in make(recipe, "good")
-    assert "lab: building (minutes" in capfd.readouterr().err
+    assert "lab: building, about 1,600 objects: minutes" in capfd.readouterr().err
     with pytest.raises(LabError) as error:
         make(recipe, "bad")
     lines = str(error.value).splitlines()
