@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -55,6 +56,27 @@ def compile_python() -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
+
+
+@contextlib.contextmanager
+def signals_wait() -> Iterator[None]:
+    """Handlers of signals that ask to end are called when this block is left.
+
+    In it a program can be started and be known to whoever ends it: a handler that raises in the
+    midst of Popen() would leave a program behind that nobody knows.
+    """
+    came: list[int] = []
+    handlers = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if callable(signal.getsignal(number)):
+            handlers[number] = signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def progress(message: str) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from lab import kconfig, overlay
-from lab.common import BUILD, LabError, progress, setup
+from lab.common import BUILD, LabError, progress, setup, signals_wait
 from lab.meter import Meter, expected
 from lab.overlay import Changes
 from lab.sources import LTS, NEWEST, Series, Source, kernel_source
@@ -401,11 +401,15 @@ def first_errors(log: Path, start: int = 0) -> list[str]:
 @contextlib.contextmanager
 def _group(command: list[str], **options) -> Iterator[subprocess.Popen[bytes]]:
     """A program in a process group of its own, which ends with us whatever ends us."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+    process = None
     try:
+        with signals_wait():
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, start_new_session=True, **options
+            )
         yield process
     finally:
-        if process.poll() is None:
+        if process and process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
             process.wait()

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from lab.common import CHECKOUT, VENV, LabError
+from lab.common import CHECKOUT, VENV, LabError, signals_wait
 
 STATUS_TIMEOUT = 124
 """Exit status when the time limit ended the command, as timeout(1) has it."""
@@ -72,11 +72,14 @@ def run(guest: Guest, command: list[str], stdout: BinaryIO, stderr: BinaryIO) ->
     with tempfile.TemporaryDirectory(prefix="perf-damon-guest-") as name:
         share = Path(name)
         _write_share(share, guest, command)
-        process = _boot(share, guest)
+        process = None
         try:
+            with signals_wait():
+                process = _boot(share, guest)
             status = _follow(share, guest, process, stdout, stderr)
         finally:
-            _end(process)
+            if process:
+                _end(process)
         if guest.out and (share / "out").is_dir():
             _bring_back(share, guest.out)
         return status

@@ -184,8 +184,23 @@ def test_a_guest_that_hangs_is_ended(fake_vng, tmp_path, monkeypatch):
     assert gone(pid)
 
 
+AT_ONCE = """
+import os, time
+start = vm.subprocess.Popen
+def popen(*words, **options):
+    process = start(*words, **options)
+    while not (vm.VENV / "pid").exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), {number})
+    return process
+vm.subprocess.Popen = popen
+"""
+"""The signal comes when virtme-ng runs already, and nobody knows of it yet."""
+
+
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_guest(tmp_path, number):
+def test_a_signal_ends_the_guest(tmp_path, number, at_once):
     """The real command, with a virtme-ng that never gets anywhere."""
     script = f"""
 import sys
@@ -195,6 +210,7 @@ from lab import cli, kernels, vm
 cli.setup = cli.build = cli.compile_python = lambda: None
 kernels.image = lambda name: Path("/nonexistent")
 vm.VENV = Path({str(tmp_path)!r})
+{AT_ONCE.format(number=int(number)) if at_once else ""}
 sys.exit(cli.guest(["--kernel", "debian", "--", "true"]))
 """
     (tmp_path / "bin").mkdir()
@@ -207,11 +223,11 @@ sys.exit(cli.guest(["--kernel", "debian", "--", "true"]))
         [sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(tmp_path)}
     )
     try:
-        for _ in range(600):
-            if (tmp_path / "pid").exists():
-                break
+        while not at_once and not (tmp_path / "pid").exists():
+            assert program.poll() is None
             time.sleep(0.05)
-        program.send_signal(number)
+        if not at_once:
+            program.send_signal(number)
         assert program.wait(timeout=30) == 128 + number
     finally:
         program.kill()
