@@ -50,6 +50,11 @@ def lock(at, size):
 def read(at, size):
     for page in range(at, at + size, {PAGE}):
         assert ctypes.string_at(page, 8) == page.to_bytes(8, "little")
+def read_where_it_was(at, size):
+    # What is read back from swap space gets memory of the node, not of this CPU's.
+    bind()
+    read(at, size)
+    unbind()
 def keep_reading(at, size):
     memory = memoryview((ctypes.c_char * size).from_address(at))
     while True:
