@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0
+"""DAMON's events while they happen, as columns: perf_damon.live.listen(tids) -> Reader.
+
+    with listen([kdamond]) as reader:
+        while not reader.ended:
+            if reader.wait(1.0):
+                events = reader.read()
+
+They come from perf's Python module (every perf that has it, from 6.1 on), and where that cannot
+be imported from a `perf record` that writes into a pipe. The columns are those of a file's
+(perfdata.events.Events), in order of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from perf_damon.errors import Error
+from perf_damon.live.module import ModuleReader, NoModuleError, perf_module
+from perf_damon.live.pipe import PipeReader
+from perf_damon.perfdata.events import Events
+
+
+class Reader(Protocol):
+    """Where events come from. Both kinds are context managers that close at the end."""
+
+    source: str
+    """What is listened through, for people."""
+    lost: int
+    """Events that were lost so far, because nobody read them in time."""
+    ended: bool
+    """No more will come: the kdamonds have ended, and what they told has been read."""
+
+    def __enter__(self) -> Reader: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait until there is something to read, or for as long; None is for ever."""
+
+    def read(self) -> Events:
+        """What has come since the last call, in order of time; may be empty.
+
+        time: uint64 nanoseconds of perf's clock. target: uint16, index into keys, which are
+        those of this call. Raises Error where the events are not as they should be.
+        """
+
+    def close(self) -> None:
+        """Stop listening. May be called twice."""
+
+
+def listen(tids: Sequence[int] = ()) -> Reader:
+    """Listen to damon:damon_aggregated of the kdamonds `tids`; of all where there are none.
+
+    Raises Error: the kernel has no such event, a kdamond is gone, this user may not, or neither
+    perf's module nor perf itself can be used (the hint names the package).
+    """
+    try:
+        module = perf_module()
+    except NoModuleError as why:
+        try:
+            return PipeReader(tids)
+        except Error as error:
+            hint = "; ".join(part for part in (error.hint, f"also {why.message}: {why.hint}"))
+            raise Error(error.message, hint.removeprefix("; ")) from None
+    return ModuleReader(module, tids)
+
+
+def lost_line(lost: int) -> str:
+    """What is said of lost events; empty if there are none."""
+    if not lost:
+        return ""
+    return f"{lost} event{'s were' if lost != 1 else ' was'} lost: they were not read in time"

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The live reader on a `perf record` that writes into a pipe, for where there is no module."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from perf_damon import perfs
+from perf_damon.errors import DataError, Error
+from perf_damon.perfdata import container, tracing
+from perf_damon.perfdata.container import Attr
+from perf_damon.perfdata.events import EventCollector, Events, no_events
+from perf_damon.perfdata.layout import RECORD_LOST, RECORD_LOST_SAMPLES, RECORD_SAMPLE
+from perf_damon.perfdata.tracing import EVENT, SYSTEM, EventFormat
+from perf_damon.perfdata.walk import Block
+
+_RECORD_TRACING_DATA = 66
+_DESCRIBING = (64, _RECORD_TRACING_DATA, 80)
+"""Records of attributes, of the events' formats, and of other features."""
+_PIECE = 1 << 20
+_PATIENCE_S = 30
+
+
+class PipeReader:
+    """Reads what perf record writes; see Reader."""
+
+    source = "perf record, through a pipe"
+
+    def __init__(self, tids: Sequence[int] = (), perf: str | None = None) -> None:
+        perf = perf or shutil.which("perf")
+        if perf is None:
+            raise Error("perf is not installed", "install perf (Debian: linux-perf)")
+        self.lost = 0
+        self.ended = False
+        self._perf = perf
+        self._stream = Stream(f"{perf} record")
+        whom = ["-p", ",".join(map(str, tids))] if tids else ["-a"]
+        words = [
+            *(perf, "record", "-o", "-", "-e", f"{SYSTEM}:{EVENT}", *whom),
+            # At once: perf else waits until half of a buffer is full.
+            *("--no-buffering", "--no-buildid", "--no-buildid-cache"),
+        ]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
+        try:
+            self._process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                start_new_session=True,
+                env={**os.environ, "LC_ALL": "C", "PERF_CONFIG": os.devnull},
+            )
+        except OSError as error:
+            self._errors.close()
+            raise Error(f"cannot run {perf}: {error.strerror}") from None
+        assert self._process.stdout is not None
+        self._fd = self._process.stdout.fileno()
+        # It writes a header before anything else, and nothing if it cannot record.
+        select.select([self._fd], [], [], _PATIENCE_S)
+        os.set_blocking(self._fd, False)
+        try:
+            self._pull()
+            if self.ended and not self._stream.begun:
+                raise self._failure()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> PipeReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def wait(self, seconds: float | None) -> bool:
+        """See Reader."""
+        if self.ended or self._stream.waiting:
+            return self._stream.waiting
+        return bool(select.select([self._fd], [], [], seconds)[0])
+
+    def read(self) -> Events:
+        """See Reader."""
+        if not self.ended:
+            self._pull()
+        events = self._stream.events()
+        self.lost = self._stream.lost
+        return events
+
+    def _pull(self) -> None:
+        """Take what is in the pipe."""
+        while True:
+            try:
+                part = os.read(self._fd, _PIECE)
+            except BlockingIOError:
+                return
+            if not part:
+                self.ended = True
+                return
+            self._stream.feed(part)
+
+    def _failure(self) -> Error:
+        code = self._process.wait()
+        if perfs.lacks(self._perf, "libtraceevent"):
+            return Error(f"{self._perf} is built without libtraceevent", perfs.NO_LIBTRACEEVENT)
+        self._errors.seek(0)
+        lines = self._errors.read(1 << 16).decode(errors="replace").splitlines()
+        words = [line.strip() for line in lines if line.strip()]
+        return Error(
+            f"perf record failed (exit status {code}): " + "\n  ".join(words or ["no word of why"])
+        )
+
+    def close(self) -> None:
+        """See Reader."""
+        self.ended = True
+        if self._process.poll() is None:
+            self._process.terminate()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        try:
+            self._process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+
+
+class Stream:
+    """A piped perf.data that is still being written: bytes in, columns out."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._bytes = bytearray()
+        self._head = bytearray()
+        """What came before the first sample and describes it."""
+        self._event: tuple[Attr, EventFormat, bool] | None = None
+        self.begun = False
+        self.waiting = False
+        """More has come since events() was called."""
+        self.lost = 0
+
+    def feed(self, part: bytes) -> None:
+        """Take more of it."""
+        self._bytes += part
+        self.begun = self.waiting = True
+
+    def events(self) -> Events:
+        """The events of all whole records, in order of time. Raises DataError."""
+        self.waiting = False
+        samples = self._samples()
+        if not samples:
+            return no_events()
+        if self._event is None:
+            self._event = self._described()
+        attr, event, others = self._event
+        data = b"".join(samples)
+        words = np.frombuffer(data, np.uint64)
+        sizes = np.array([len(sample) // 8 for sample in samples], np.int64)
+        at = np.append(0, np.cumsum(sizes)[:-1])
+        collector = EventCollector(attr, event, others=others, data_size=len(data), path=self._name)
+        collector.take(Block(words, at, words[at]))
+        events = collector.events()
+        order = np.argsort(events.columns["time"], kind="stable")
+        columns = {name: column[order] for name, column in events.columns.items()}
+        return Events(columns, events.target[order], events.keys, True)
+
+    def _samples(self) -> list[bytes]:
+        """Take the whole records out of what has come, and count what was lost."""
+        data = self._bytes
+        samples: list[bytes] = []
+        at = 0
+        if not self._head:
+            if len(data) < container.PIPE_HEADER_SIZE:
+                return []
+            if not container.is_pipe(bytes(data[: container.PIPE_HEADER_SIZE])):
+                raise DataError(f"{self._name}: what it writes is not perf's", "")
+            at = container.PIPE_HEADER_SIZE
+            self._head += data[:at]
+        while at + 8 <= len(data):
+            kind, _, size = struct.unpack_from("<IHH", data, at)
+            if size < 8:
+                raise DataError(f"{self._name}: a record of {size} bytes", "start it again")
+            if kind == _RECORD_TRACING_DATA:  # what it announces follows it
+                if at + 12 > len(data):
+                    break
+                size += struct.unpack_from("<I", data, at + 8)[0]
+            if at + size > len(data):
+                break
+            if kind == RECORD_SAMPLE and not size % 8:
+                samples.append(bytes(data[at : at + size]))
+            elif kind == RECORD_LOST and size >= 24:
+                self.lost += struct.unpack_from("<Q", data, at + 16)[0]
+            elif kind == RECORD_LOST_SAMPLES and size >= 16:
+                self.lost += struct.unpack_from("<Q", data, at + 8)[0]
+            elif self._event is None and kind in _DESCRIBING:
+                self._head += data[at : at + size]
+            at += size
+        del data[:at]
+        return samples
+
+    def _described(self) -> tuple[Attr, EventFormat, bool]:
+        with tempfile.TemporaryFile() as file:
+            file.write(self._head)
+            file.flush()
+            parts = container.parse_pipe(file, self._name)
+        self._head = bytearray(self._head[: container.PIPE_HEADER_SIZE])
+        for event in tracing.parse_tracing_data(parts.contents.get(container.TRACING_DATA, b"")):
+            for attr in parts.attrs:
+                known = (attr.type, attr.config) == (container.TYPE_TRACEPOINT, event.id)
+                if known and (event.system, event.name) == (SYSTEM, EVENT):
+                    return attr, event, len(parts.attrs) > 1
+        raise DataError(f"{self._name}: does not tell the format of {SYSTEM}:{EVENT}", "")
