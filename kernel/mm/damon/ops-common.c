@@ -144,6 +144,7 @@ static bool sample_hugetlb(struct vm_area_struct *vma, unsigned long addr,
 		if (next->nr) {
 			young |= damon_mmu_clear_young(mm, addr, addr + size);
 			mark_idle(folio, young);
+			damon_set_ready(next, young, size);
 		}
 	}
 	spin_unlock(ptl);
@@ -180,6 +181,7 @@ static void sample_pmd(struct vm_area_struct *vma, unsigned long addr, pmd_t *pm
 	young = pmdp_test_and_clear_young(vma, addr, pmdp);
 	young |= damon_mmu_clear_young(vma->vm_mm, addr, addr + HPAGE_PMD_SIZE);
 	mark_idle(folio, young);
+	damon_set_ready(next, young, HPAGE_PMD_SIZE);
 }
 #else
 static void sample_pmd(struct vm_area_struct *vma, unsigned long addr, pmd_t *pmdp,
@@ -288,9 +290,13 @@ static bool sample_table(struct vm_area_struct *vma, unsigned long addr,
 void damon_vma_sample(struct vm_area_struct *vma, unsigned long addr,
 		      const struct damon_probes *done, const struct damon_probes *next)
 {
-	bool known = sample_table(vma, addr, done, next);
+	bool known;
 
+	/* A huge page says more of them, where one is found. */
+	damon_set_states(next, DAMON_PROBE_READY);
+	known = sample_table(vma, addr, done, next);
+	if (!known)
+		damon_set_states(next, DAMON_PROBE_UNKNOWN);
 	/* What has its outcome already is not ready any more. */
 	damon_set_outcomes(done, known ? DAMON_PROBE_IDLE : DAMON_PROBE_UNKNOWN);
-	damon_set_states(next, known ? DAMON_PROBE_READY : DAMON_PROBE_UNKNOWN);
 }

@@ -4,6 +4,7 @@
 #define _MM_DAMON_OPS_COMMON_H
 
 #include <linux/damon.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 
@@ -40,6 +41,18 @@ static inline void damon_set_outcomes(const struct damon_probes *done,
 	for (i = 0; i < done->nr; i++) {
 		if (damon_probe_is_ready(&done->probe[i]))
 			done->probe[i].state = outcome;
+	}
+}
+
+/* That one accessed bit was cleared, which is for @size bytes; whether it was set. */
+static inline void damon_set_ready(const struct damon_probes *next, bool young,
+				   unsigned long size)
+{
+	unsigned int i;
+
+	for (i = 0; i < next->nr; i++) {
+		next->probe[i].state = young ? DAMON_PROBE_READY_YOUNG : DAMON_PROBE_READY;
+		next->probe[i].order = ilog2(size) - PAGE_SHIFT;
 	}
 }
 

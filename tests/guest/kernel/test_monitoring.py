@@ -29,6 +29,7 @@ from perf_damon.recording import Target
 
 MB = 2**20
 HUGE = 2 * MB
+AGGR_NS = 100_000_000
 MAP_HUGETLB = 0x40000
 K = "kdamonds/0"
 C = f"{K}/contexts/0"
@@ -110,6 +111,15 @@ def huge_pages() -> Iterator[None]:
     path.write_text("0")
 
 
+@pytest.fixture
+def only_where_advised() -> Iterator[None]:
+    path = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    before = path.read_text().split("[")[1].split("]")[0]
+    path.write_text("madvise")
+    yield
+    path.write_text(before)
+
+
 @fast
 @pytest.mark.parametrize("operations", ["vaddr", "fvaddr"])
 def test_hugetlb(here: Path, huge_pages: None, operations: str) -> None:
@@ -121,6 +131,69 @@ def test_hugetlb(here: Path, huge_pages: None, operations: str) -> None:
     assert rate(target, at + size // 2 + 2 * HUGE, at + size) < 0.2
     if operations == "fvaddr":
         assert (target.regions.start.min(), target.regions.end.max()) == (at, at + size)
+
+
+WARM = """
+import ctypes, mmap, sys, time
+size, huge = int(sys.argv[1]), 2 << 20
+flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | int(sys.argv[2])
+memory = mmap.mmap(-1, size + huge, flags=flags)
+at = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+first = -at % huge
+if not int(sys.argv[2]):
+    memory.madvise(mmap.MADV_HUGEPAGE)
+places = range(first, first + size, huge)
+for place in places:
+    memory[place] = 1
+print(at + first, flush=True)
+while True:
+    for place in places:
+        time.sleep(1 / len(places))
+        print(time.monotonic_ns(), flush=True)
+        memory[place] = 1
+"""
+"""Touches one huge page after the other, a round a second at most, and says when."""
+
+
+@fast
+@pytest.mark.parametrize("flags", [0, MAP_HUGETLB], ids=["thp", "hugetlb"])
+def test_warm_huge_pages_are_not_cold(
+    here: Path, flags: int, huge_pages: None, only_where_advised: None
+) -> None:
+    """Samples of a region that look at other places clear the bit that its sentry waits for.
+
+    With sentries no region looks idle for longer than one of its huge pages is.
+    """
+    nr = 15
+    words = [sys.executable, "-c", WARM, str(nr * HUGE), str(flags)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        at = int(process.stdout.readline())
+        smaps = Path(f"/proc/{process.pid}/smaps").read_text()
+        where = ["--ops", "fvaddr", "--regions", f"{at:#x}-{at + nr * HUGE:#x}"]
+        bounds = ["--min-regions", 3, "--max-regions", 3]
+        target = recorded("--timeout", "15s", *where, *bounds, process.pid)
+        process.kill()
+        touches = np.array([int(line) for line in process.stdout])
+    name = "Private_Hugetlb" if flags else "AnonHugePages"
+    sizes = [int(line.split()[1]) for line in smaps.splitlines() if line.startswith(name)]
+    assert nr * HUGE // 1024 <= sum(sizes) <= (nr + 1) * HUGE // 1024
+
+    too_old = total = 0
+    for index, when in enumerate(target.snapshot_time.astype(np.int64)):
+        number = int(np.searchsorted(touches, when))
+        if number < 2 * nr:
+            continue
+        last = np.empty(nr, dtype=np.int64)
+        last[np.arange(number - nr, number) % nr] = touches[number - nr : number]
+        for row in range(target.offsets[index], target.offsets[index + 1]):
+            begin, end = int(target.regions.start[row]) - at, int(target.regions.end[row]) - at
+            idle_ns = when - last[begin // HUGE : -(-end // HUGE)].min()
+            total += end - begin
+            if int(target.regions.age[row]) * AGGR_NS > idle_ns + 2 * AGGR_NS:
+                too_old += end - begin
+    print(f"{too_old / total:.3f} of the memory looks older than it is")
+    assert too_old / total < 0.15
 
 
 def frames(pid: int, start: int, end: int) -> np.ndarray:
