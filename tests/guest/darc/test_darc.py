@@ -7,9 +7,11 @@ nodes, so that nobody else does: lab/guest --nodes 2.
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
+from collections.abc import Iterator
 from errno import EINVAL, ERANGE
 from pathlib import Path
 
@@ -377,18 +379,39 @@ def test_other_zones_are_left_alone(zone: Zone, new):
     assert [(counts(each), each.number("tried")) for each in others] == before
 
 
-def test_its_kdamond_runs_on_the_node_of_the_zone(zone: Zone, new):
+@pytest.fixture
+def one_cpu_left() -> Iterator[str]:
+    """A node that has not all CPUs that there may be, as one of several has: its CPUs.
+
+    In guests all CPUs are of the first node.
+    """
+    cpus = Path("/sys/devices/system/cpu")
+    last = (cpus / "online").read_text().strip().rpartition("-")[2]
+    put(cpus / f"cpu{last}/online", 0)
+    yield (cpus / "online").read_text().strip()
+    put(cpus / f"cpu{last}/online", 1)
+
+
+def allowed_cpus(pid: int) -> str:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return status.partition("\nCpus_allowed_list:\t")[2].partition("\n")[0]
+
+
+def test_its_kdamond_runs_on_the_node_of_the_zone(ballast: None, new, one_cpu_left: str):
     """On any CPU for a node without."""
-    nodes = Path("/sys/devices/system/node")
-    cpus = (nodes / f"node{zone.nid}/cpulist").read_text().strip()
-    cpus = cpus or Path("/sys/devices/system/cpu/online").read_text().strip()
-    process = new(zone.nid)
-    zone.set_marks(around(zone, below=24 * MB))
-    put(ENABLED, ON)
-    process.do(f"hold({32 * MB})")
-    wait_until(lambda: is_served(zone), "it is monitored")
-    status = Path(f"/proc/{zone.number('kdamond_pid')}/status").read_text()
-    assert f"\nCpus_allowed_list:\t{cpus}\n" in status
+    any_cpu = allowed_cpus(os.getpid())
+    assert any_cpu != one_cpu_left
+    for nid in {each.nid for each in zones()}:
+        zone = max((z for z in zones() if z.nid == nid), key=lambda z: z.number("managed"))
+        new(nid).hold(64 * MB)
+        zone.set_marks(around(zone, below=-24 * MB, gap=32 * MB))
+        put(ENABLED, ON)
+        wait_until(lambda: is_served(zone), "it is monitored")  # noqa: B023
+        cpus = (Path("/sys/devices/system/node") / f"node{nid}/cpulist").read_text().strip()
+        assert cpus in ("", one_cpu_left)
+        assert allowed_cpus(zone.number("kdamond_pid")) == (cpus or any_cpu)
+        put(ENABLED, OFF)
+        zone.defaults()
 
 
 def test_watermarks_take_effect_at_once(zone: Zone):
