@@ -6,6 +6,8 @@ PREFIX ?= /usr/local
 PYTHON ?= /usr/bin/python3
 PERF_EXEC ?= $(shell perf --exec-path 2>/dev/null)
 MAN := build/man/perf-damon.1
+COMPLETIONS := build/completions/perf-damon
+DIST ?= build/dist
 VENV := build/venv
 VENV_SYSTEM := build/venv-system
 KERNEL ?= debian
@@ -28,6 +30,7 @@ PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --dura
 
 .PHONY: help setup demo test test-unit unit-newest unit-system test-guest $(GUESTS) $(OURS) $(DEBUG) lint guest bench man install uninstall
 .PHONY: fuzz-report fuzz-kernel clean kernel kunit check-kernel patches test-patches test-perf
+.PHONY: completions dist
 
 help:
 	@echo 'make demo      record and report a real program, in a guest; KERNEL=ours: on our kernel'
@@ -46,6 +49,7 @@ help:
 	@echo 'make bench     reports: speed and memory; kernel: accuracy, schemes and DARC; three hours, nothing else'
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
 	@echo 'make uninstall take it away again'
+	@echo 'make dist      an sdist and a wheel, in $(DIST)'
 	@echo 'make clean     remove build/'
 
 setup:
@@ -107,7 +111,7 @@ $(GENERATIONS): lru-gen-%:
 lint: setup $(MAN)
 	$(VENV)/bin/ruff check --quiet
 	$(VENV)/bin/ruff format --check --quiet
-	shellcheck --severity=warning lab/setup lab/guest-init lab/demo .ci/run tools/install \
+	shellcheck --severity=warning lab/setup lab/guest-init lab/demo .ci/run tools/install tools/package \
 		tools/perf/perf-damon-completion.sh \
 		tools/perf/scripts/python/bin/damon-heatmap-* tools/perf/tests/shell/damon.sh
 	man --warnings -E UTF-8 -l -Tutf8 -Z $(MAN) 2>&1 >/dev/null | (! grep .)
@@ -158,6 +162,17 @@ $(MAN): tools/perf/Documentation/perf-damon.txt
 		{ echo 'make: the manual needs asciidoctor: apt install asciidoctor' >&2; exit 1; }
 	sed 's/linkperf:\([a-z-]*\)\[\([0-9]\)\]/*\1*(\2)/g' $< | \
 		asciidoctor -b manpage -a mansource=perf -a manmanual='perf Manual' -o $@ -
+
+# perf has one of its own by the name perf.
+completions: $(COMPLETIONS)
+
+$(COMPLETIONS): tools/perf/perf-damon-completion.sh
+	@mkdir -p $(@D)
+	cp $< $@
+
+# Debian's own tools build it, which need nothing from the network.
+dist: $(MAN) $(COMPLETIONS)
+	@PYTHON=$(PYTHON) tools/package dist '$(DIST)'
 
 install uninstall: export PREFIX := $(PREFIX)
 install uninstall: export DESTDIR := $(DESTDIR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from perf_damon import signals
@@ -20,11 +21,12 @@ def open_manual() -> None:
     import subprocess
 
     environment = {**os.environ}
-    # Of a package in PREFIX/lib/perf-damon, or in perf's PREFIX/libexec/perf-core/python, for a
-    # PREFIX whose bin is not on PATH.
-    for prefix in Path(__file__).resolve().parents[3:5]:
-        if (prefix / f"share/man/man1/{PAGE}.1").exists():
-            environment["MANPATH"] = f"{prefix}/share/man:{environment.get('MANPATH', '')}"
+    # Of a package in PREFIX/lib/perf-damon, in perf's PREFIX/libexec/perf-core/python or in a venv,
+    # whose bin need not be on PATH.
+    for prefix in (*Path(__file__).resolve().parents[3:5], Path(sys.prefix)):
+        pages = prefix / "share/man"
+        if (pages / f"man1/{PAGE}.1").exists():
+            environment["MANPATH"] = f"{pages}:{environment.get('MANPATH', '')}"
             break
     known = subprocess.run(
         [man, "-w", PAGE],

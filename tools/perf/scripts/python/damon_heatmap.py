@@ -67,7 +67,8 @@ def find_package() -> None:
     here = Path(find_package.__code__.co_filename).resolve().parent
     places = [here / "../../python", here / "../../../../python"]
     # <prefix>/libexec/perf-core/scripts/python, <prefix>/share/perf-core/scripts/python, …
-    places += [above / "lib/perf-damon" for above in here.parents]
+    by_pip = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    places += [above / lib for above in here.parents for lib in ("lib/perf-damon", by_pip)]
     for place in places:
         if (place / "perf_damon").is_dir():
             sys.path.insert(0, str(place.resolve()))
