@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -23,6 +24,14 @@ GUEST_MODULES = (
 )  # fmt: skip
 
 
+STOCK = (
+    ("debian", "trixie", "Debian 13's stock kernel, Linux 6.12 with upstream's DAMON"),
+    ("debian-newest", "sid", "the newest stock kernel of Debian, where DAMON_STAT runs"),
+    ("debian-12", "bookworm", "Debian 12's stock kernel, Linux 6.1 without DAMON"),
+)
+"""Stock kernels of Debian: name, suite, and about."""
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A kernel by name."""
@@ -34,52 +43,72 @@ class Kernel:
     of its bootable image, with its modules where virtme-ng looks for them."""
 
 
-def debian_stock() -> Path:
-    """Debian 13's stock kernel: the image that the meta package stands for today."""
+def debian_stock(name: str, suite: str) -> Path:
+    """The stock kernel of a suite of Debian: the image that the meta package stands for today."""
     architecture = subprocess.run(
         ["dpkg", "--print-architecture"], capture_output=True, text=True
     ).stdout.strip()
     if architecture != "amd64":
-        raise LabError(f"kernel debian: the lab boots amd64 only, this machine is {architecture}")
-    apt = debian.apt_of_suite("trixie")
+        raise LabError(f"kernel {name}: the lab boots amd64 only, this machine is {architecture}")
+    apt = debian.apt_of_suite(suite)
     apt.update()
     images = [
-        name
-        for name in apt.dependencies("linux-image-amd64")
-        if name.startswith("linux-image-") and name.endswith("-amd64")
+        package
+        for package in apt.dependencies("linux-image-amd64")
+        if package.startswith("linux-image-") and package.endswith("-amd64")
     ]
     if not images:
-        raise LabError("kernel debian: linux-image-amd64 names no image")
-    [root] = debian.fetch(apt, images[:1])
-    return _with_few_modules(root)
+        raise LabError(f"kernel {name}: linux-image-amd64 of {suite} names no image")
+    # Since Debian 14 the image and its modules are packages of their own, which it depends on.
+    parts = [
+        package
+        for package in apt.dependencies(images[0])
+        if re.match(r"linux-(binary|modules|base)-\d", package)
+    ]
+    return _with_few_modules(debian.fetch(apt, [images[0], *parts]))
 
 
-def _with_few_modules(root: Path) -> Path:
-    """A tree of an unpacked kernel package's image and few of its modules; returns the image.
+def _with_few_modules(roots: list[Path]) -> Path:
+    """A tree of an unpacked kernel's image and few of its modules; returns the image.
 
     Every start of perf looks at every file of the kernel's modules: with all 4,200 of them, on a
     file system shared with the host and under emulation, that is 40 s.
     """
-    try:
-        [image] = (root / "boot").glob("vmlinuz-*")
-        [modules] = (root / "usr/lib/modules").iterdir()
-    except ValueError:
-        raise LabError(f"no kernel image, or no modules, under {root}") from None
-    tree = cache_dir() / "trees" / f"{root.name}-guest"
+    # Up to Debian 12, /lib is not yet a link in the packages; since 14, the image is there too.
+    places = [place for root in roots for place in (root / "usr", root)]
+    folders = [path for place in places for path in place.glob("lib/modules/*") if path.is_dir()]
+    images = [path for root in roots for path in (root / "boot").glob("vmlinuz-*")]
+    images += [path for folder in folders for path in folder.glob("vmlinuz")]
+    versions = {folder.name for folder in folders}
+    if len(images) != 1 or len(versions) != 1:
+        names = ", ".join(map(str, roots))
+        raise LabError(f"no kernel image, or no modules, or several, under {names}")
+    [image], [version] = images, versions
+    tree = cache_dir() / "trees" / f"{roots[0].name}-guest"
     if not tree.is_dir():
         tree.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".tree-", dir=tree.parent) as directory:
             new = Path(directory) / "root"
-            files = _depmod(root, modules.name)
+            # depmod writes beside the modules: not into what was unpacked.
+            whole = Path(directory) / "whole"
+            for folder in folders:
+                shutil.copytree(
+                    folder,
+                    whole / "usr/lib/modules" / version,
+                    symlinks=True,
+                    copy_function=os.link,
+                    dirs_exist_ok=True,
+                )
+            files = _depmod(whole, version)
             for name in [*_closure(files), "modules.builtin", "modules.builtin.modinfo"]:
-                path = Path("usr/lib/modules") / modules.name / name
+                path = Path("usr/lib/modules") / version / name
                 (new / path).parent.mkdir(parents=True, exist_ok=True)
-                (new / path).hardlink_to(root / path)
-            _depmod(new, modules.name)
+                (new / path).hardlink_to(whole / path)
+            _depmod(new, version)
             (new / "boot").mkdir()
-            (new / "boot" / image.name).hardlink_to(image)
+            (new / "boot" / f"vmlinuz-{version}").hardlink_to(image)
             new.rename(tree)
-    return tree / "boot" / image.name
+    return tree / "boot" / f"vmlinuz-{version}"
 
 
 def _depmod(root: Path, version: str) -> dict[str, list[str]]:
@@ -129,10 +158,9 @@ KERNELS = {
             Kernel(each.name, each.about, partial(_built, each.name))
             for each in kbuild.RECIPES.values()
         ),
-        Kernel(
-            "debian",
-            "Debian 13's stock kernel, Linux 6.12 with upstream's DAMON",
-            partial(_cached, "debian", debian_stock),
+        *(
+            Kernel(name, about, partial(_cached, name, partial(debian_stock, name, suite)))
+            for name, suite, about in STOCK
         ),
     )
 }
