@@ -25,7 +25,10 @@ COMMANDS = {
     "report": "show a recording: summary, heatmap, hottest memory",
     "darc": "reclaim idle memory before a zone runs short: show, set, enable, disable",
     "advise": "propose schemes that a recording speaks for",
+    "version": "show what runs here, with which perf, Python and kernel",
 }
+MODULES = {"version": "about"}
+"""Of the commands that are not named as their modules are: perf_damon.version is another one."""
 EXIT_BROKEN_PIPE = 141
 
 
@@ -93,7 +96,7 @@ def _dispatch(argv: list[str]) -> int:
         say(f" Error: unknown {what} `{name}'\n")
         _usage()
         return EXIT_USAGE
-    module = import_module(f"perf_damon.commands.{name}")
+    module = import_module(f"perf_damon.commands.{MODULES.get(name, name)}")
     parser = Parser(f"perf damon {name}", module.USAGE, module.DESCRIPTION, module.EPILOG)
     module.configure(parser)
     words, command = split_command(argv[1:])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 NO_LIBTRACEEVENT = (
@@ -17,9 +18,26 @@ _PATIENCE_S = 20
 
 def lacks(perf: str, library: str) -> bool:
     """Whether a perf says that it is built without a library, as in libtraceevent."""
+    return libraries(perf, (library,))[library] is False
+
+
+def libraries(perf: str, names: Iterable[str]) -> dict[str, bool | None]:
+    """Of which libraries a perf says that it has them; None where it does not say."""
+    said = _said(perf, "version", "--build-options")
+    found = dict(re.findall(r"^\s*(\w+): \[ *(on|OFF) *\]", said, re.MULTILINE))
+    return {name: found[name] == "on" if name in found else None for name in names}
+
+
+def version(perf: str) -> str | None:
+    """The version that a perf says it is of; None where it says none."""
+    found = re.match(r"perf version (\S+)", _said(perf, "version"))
+    return found and found[1]
+
+
+def _said(perf: str, *words: str) -> str:
     try:
         done = subprocess.run(
-            [perf, "version", "--build-options"],
+            [perf, *words],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -28,8 +46,8 @@ def lacks(perf: str, library: str) -> bool:
             env={**os.environ, "LC_ALL": "C"},
         )
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return re.search(rf"^\s*{library}: \[ OFF", done.stdout, re.MULTILINE) is not None
+        return ""
+    return done.stdout
 
 
 def others(running: str) -> list[str]:

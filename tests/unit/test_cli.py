@@ -55,7 +55,7 @@ def test_usage(words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["start", "stop", "tune", "schemes", "status", "record", "report", "darc", "advise"],
+    ["start", "stop", "tune", "schemes", "status", "record", "report", "darc", "advise", "version"],
 )
 def test_help_is_whole(command: str) -> None:
     result = perf_damon(command, "-h")
@@ -66,6 +66,7 @@ def test_help_is_whole(command: str) -> None:
 def test_what_perfs_completion_asks() -> None:
     assert perf_damon("--list-cmds").stdout.split() == [
         "start", "stop", "tune", "schemes", "status", "record", "report", "darc", "advise",
+        "version",
     ]  # fmt: skip
     options = perf_damon("record", "--list-opts")
     assert options.returncode == 0
@@ -94,6 +95,7 @@ def test_nothing_heavy_is_loaded_for_help() -> None:
         "report",
         "darc",
         "advise",
+        "version",
     ):
         program = (
             f"import sys; sys.path.insert(0, {str(PROGRAM.parents[2] / 'python')!r})\n"

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0
+"""perf damon version: all of it on a machine that has all, and on one that has nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fake_kernel import FakeKernel, make
+
+from perf_damon.commands import about
+from perf_damon.control.system import System
+from perf_damon.version import __version__
+
+BUILT = """
+perf version 6.12.1
+             libtraceevent: [ OFF ]  # HAVE_LIBTRACEEVENT
+                 libpython: [ on  ]  # HAVE_LIBPYTHON_SUPPORT
+"""
+
+
+def program(path: Path, said: str) -> str:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\ncat <<'EOF'\n{said.strip()}\nEOF\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.fixture
+def own_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH of a test's own, where cat is, too."""
+    folder = tmp_path / "bin"
+    monkeypatch.setenv("PATH", f"{folder}:/bin")
+    monkeypatch.setattr(about, "find_perf", lambda: str(folder / "perf"))
+    return folder
+
+
+def test_everything(system: System, own_path: Path) -> None:
+    assert isinstance(system.damon, FakeKernel)
+    system.damon.put("kdamonds/nr_kdamonds", "1")
+    system.damon.put("kdamonds/0/contexts/nr_contexts", "1")
+    make(system.modules / "damon_stat", {"parameters/enabled": "Y"})
+    perf = program(own_path / "perf", BUILT)
+    other = program(own_path / "perf-damon", "")
+    found = about.collect(system, "/elsewhere/perf-damon")
+    json.dumps(found)
+    assert found["perf_damon"]["version"] == __version__
+    assert found["perf_damon"]["others"] == [other]
+    assert found["perf"] == {
+        "program": perf,
+        "version": "6.12.1",
+        "libraries": {"libtraceevent": False, "libpython": True, "libelf": None, "zstd": None},
+    }
+    assert found["python"]["packages"]["numpy"]
+    assert "vaddr" in found["damon"]["operations"] and found["damon"]["modules"] == ["damon_stat"]
+    assert "damon_aggregated" in found["damon"]["tracepoints"]
+    lines = about.render(found).splitlines()
+    assert f"  another   {other}: not what runs here" in lines
+    assert f"perf        6.12.1, {perf}" in lines
+    assert "  with      libpython" in lines and "  without   libtraceevent" in lines
+    assert "  in use by DAMON_STAT" in lines
+
+
+def test_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = tmp_path / "nothing"
+    monkeypatch.setenv("PATH", str(nothing))
+    monkeypatch.setattr(about, "PACKAGES", ("no-such-package",))
+    system = System(
+        damon=FakeKernel(nothing), darc=FakeKernel(nothing), tracing=(nothing,), modules=nothing
+    )
+    found = about.collect(system, "perf_damon/__main__.py")
+    assert found["perf"] is None and found["damon"] is None
+    assert found["perf_damon"]["program"] is None and found["perf_damon"]["others"] == []
+    text = about.render(found)
+    assert "perf        none on PATH" in text and "  none of   no-such-package" in text
+    assert "DAMON       none" in text and "python -m perf_damon" in text
