@@ -61,7 +61,7 @@ demo: setup
 test: setup lint test-unit kunit check-kernel test-patches test-perf test-guest
 
 # The same tests on the newest libraries and on the distribution's own, side by side.
-test-unit: setup $(VENV_SYSTEM)/done $(MAN)
+test-unit: setup $(VENV_SYSTEM)/done $(MAN) $(COMPLETIONS)
 	+$(MAKE) --no-print-directory -j2 -Otarget unit-newest unit-system
 
 unit-newest:
