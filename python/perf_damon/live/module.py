@@ -73,7 +73,7 @@ def _versions() -> set[str]:
 class ModuleReader:
     """Reads through perf's module; see Reader. One buffer a CPU and kdamond.
 
-    perf 6.1's module never unmaps a buffer: keep a reader open, rather than opening one often.
+    Each opening maps all buffers anew: keep a reader open, rather than opening one often.
     """
 
     source = "perf's Python module"
@@ -176,7 +176,8 @@ class ModuleReader:
         """See Reader."""
         self.ended = True
         self._lists.clear()
-        # perf 6.1's module leaves them open, later ones do not; numbers are used again.
+        # Only what is still an event of perf's: a module may have closed it, and numbers are used
+        # again.
         for fd in self._fds:
             try:
                 if str(Path(f"/proc/self/fd/{fd}").readlink()) == _PERF_EVENT:
