@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -53,6 +55,10 @@ def _nodes(text: str) -> int:
     return int(text)
 
 
+Command = Callable[[list[str]], int]
+"""Arguments in, exit status out."""
+
+
 class _Ended(BaseException):
     """A signal asks to end."""
 
@@ -64,12 +70,22 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
     raise _Ended(number)
 
 
-def _signals_raise() -> None:
-    """Signals that ask to end raise _Ended: what we started then ends with us."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _on_signal)
+def _ends_with_signals(command: Command) -> Command:
+    """Signals that ask to end raise _Ended in a command: what it started then ends with it."""
+
+    @functools.wraps(command)
+    def run(arguments: list[str]) -> int:
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, _on_signal)
+            return command(arguments)
+        except _Ended as ended:
+            return 128 + ended.args[0]
+
+    return run
 
 
+@_ends_with_signals
 def guest(arguments: list[str]) -> int:
     """lab/guest: run a command in a guest."""
     names = ", ".join(kernels.KERNELS)
@@ -100,7 +116,6 @@ def guest(arguments: list[str]) -> int:
         parser.error("--instruction-clock works on one CPU only")
 
     try:
-        _signals_raise()
         setup()
         build()
         compile_python()
@@ -127,10 +142,9 @@ def guest(arguments: list[str]) -> int:
     except LabError as error:
         print(f"lab/guest: {error}", file=sys.stderr)
         return vm.STATUS_GUEST
-    except _Ended as ended:
-        return 128 + ended.args[0]
 
 
+@_ends_with_signals
 def kernel(arguments: list[str]) -> int:
     """lab/kernel: print the path of a kernel's image, and what else its source is good for."""
     parser = argparse.ArgumentParser(
@@ -162,23 +176,20 @@ def kernel(arguments: list[str]) -> int:
         parser.error("--check and --kunit are for the kernel ours")
     if options.tree and options.name not in kbuild.RECIPES:
         parser.error(f"--tree is for kernels built from source: {', '.join(kbuild.RECIPES)}")
-    try:
-        _signals_raise()
-        if options.check:
-            found = kcheck.check()
-            print("".join(f"{line}\n" for line in found), end="")
-            return 1 if found else 0
-        if options.kunit:
-            return kbuild.kunit()
-        if options.tree:
-            print(kbuild.tree(options.name, update=options.update))
-        else:
-            print(kernels.image(options.name, update=options.update))
-    except _Ended as ended:
-        return 128 + ended.args[0]
+    if options.check:
+        found = kcheck.check()
+        print("".join(f"{line}\n" for line in found), end="")
+        return 1 if found else 0
+    if options.kunit:
+        return kbuild.kunit()
+    if options.tree:
+        print(kbuild.tree(options.name, update=options.update))
+    else:
+        print(kernels.image(options.name, update=options.update))
     return 0
 
 
+@_ends_with_signals
 def perf(arguments: list[str]) -> int:
     """lab/perf: print the prefix that a perf is installed to."""
     parser = argparse.ArgumentParser(
@@ -202,12 +213,8 @@ def perf(arguments: list[str]) -> int:
         help="print the folder of its Python module, perf.*.so, instead: for PYTHONPATH",
     )
     options = parser.parse_args(arguments)
-    try:
-        _signals_raise()
-        get = perfbuild.module if options.module else perfbuild.prefix
-        print(get(options.name, update=options.update))
-    except _Ended as ended:
-        return 128 + ended.args[0]
+    get = perfbuild.module if options.module else perfbuild.prefix
+    print(get(options.name, update=options.update))
     return 0
 
 

@@ -194,12 +194,17 @@ def _laid(recipe: Recipe, source: Source) -> Iterator[Changes]:
 
 def _made_of(recipe: Recipe, source: Source, wanted: Changes) -> str:
     """A digest of all that makes an image what it is."""
-    whole = hashlib.sha256(repr((recipe.name, source.identity, REPRODUCIBLE)).encode())
+    return digest_of_build((recipe.name, source.identity, REPRODUCIBLE), wanted, recipe.fragments)
+
+
+def digest_of_build(what: tuple[object, ...], wanted: Changes, files: Iterable[Path] = ()) -> str:
+    """A digest of what something is built of: words, changes, files, and the compiler."""
+    whole = hashlib.sha256(repr(what).encode())
     for path, file in sorted(wanted.items()):
         content = file and (file.executable, hashlib.sha256(file.data).hexdigest())
         whole.update(repr((path, content)).encode())
     compiler = Path(shutil.which("gcc") or "gcc").resolve()
-    paths = [*recipe.fragments, *([compiler] if compiler.exists() else [])]
+    paths = [*files, *([compiler] if compiler.exists() else [])]
     return f"{whole.hexdigest()} {digest(paths)}"
 
 

@@ -7,7 +7,6 @@ python/ holds perf's Python module.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -142,12 +141,7 @@ def _wanted(recipe: Perf, source: Source) -> Changes:
 def _made_of(recipe: Perf, source: Source, wanted: Changes) -> str:
     """A digest of all that makes a perf what it is."""
     what = (recipe.name, source.identity, LEFT_OUT, WORDS, recipe.without, str(recipe.prefix))
-    whole = hashlib.sha256(repr(what).encode())
-    for path, file in sorted(wanted.items()):
-        content = file and (file.executable, hashlib.sha256(file.data).hexdigest())
-        whole.update(repr((path, content)).encode())
-    compiler = Path(shutil.which("gcc") or "gcc").resolve()
-    return f"{whole.hexdigest()} {kbuild.digest([compiler] if compiler.exists() else [])}"
+    return kbuild.digest_of_build(what, wanted)
 
 
 def _build(recipe: Perf, source: Source) -> None:

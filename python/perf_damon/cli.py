@@ -111,10 +111,8 @@ def _tell_others() -> None:
     """Say which perf-damon runs where perf, or a shell, could run another."""
     from perf_damon.perfs import others
 
-    program = sys.argv[0]
-    # By `python -m perf_damon` none of them runs.
-    if program.endswith("perf-damon") and (found := others(program)):
-        say(f"this is {program}; there is also {', '.join(found)}")
+    if found := others(sys.argv[0]):
+        say(f"this is {sys.argv[0]}; there is also {', '.join(found)}")
 
 
 def _usage() -> None:

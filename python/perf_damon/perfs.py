@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from perf_damon.errors import Error
+
 NO_LIBTRACEEVENT = (
     "it reads and records no tracepoints: install the distribution's perf (Debian: linux-perf), or "
     "build perf where libtraceevent-dev is installed, without NO_LIBTRACEEVENT=1"
@@ -50,11 +52,25 @@ def _said(perf: str, *words: str) -> str:
     return done.stdout
 
 
+def record_failure(perf: str, code: int, said: str) -> Error:
+    """The error of a perf record that has failed, by what it said on stderr."""
+    if lacks(perf, "libtraceevent"):
+        return Error(f"{perf} is built without libtraceevent", NO_LIBTRACEEVENT)
+    words = [line.strip() for line in said.splitlines()]
+    words = [line for line in words if line and not line.startswith("[ perf record:")]
+    return Error(
+        f"perf record failed (exit status {code}): " + "\n  ".join(words or ["no word of why"])
+    )
+
+
 def others(running: str) -> list[str]:
     """The perf-damon programs on PATH beside the one that runs (its path, sys.argv[0]).
 
-    perf puts its exec path in front of PATH, and so runs the one that is there.
+    perf puts its exec path in front of PATH, and so runs the one that is there. By
+    `python -m perf_damon` none of them runs.
     """
+    if not running.endswith("perf-damon"):
+        return []
     found = {os.path.realpath(running): running}
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         path = Path(folder, "perf-damon")

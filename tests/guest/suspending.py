@@ -6,12 +6,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from lab.benchmarks.kernel_log import Log
-from tracing import Trace, traced
+from tracing import Trace
 
 from guest import wait_until, write_once
 
@@ -22,8 +22,8 @@ needs_suspend = pytest.mark.skipif(
 )
 
 
-@contextmanager
-def freezer() -> Iterator[None]:
+@pytest.fixture
+def frozen() -> Iterator[None]:
     """What suspends goes back once all is frozen."""
     before = {path: path.read_text() for path in (SECONDS, POWER / "sync_on_suspend")}
     (POWER / "pm_test").write_text("freezer")
@@ -55,12 +55,6 @@ def meanwhile(trace: Trace) -> list[str]:
     end = events.index("suspend_resume: thaw_processes[0] begin")
     assert begin < end
     return [event for event in events[begin + 1 : end] if not event.startswith("suspend_resume")]
-
-
-@contextmanager
-def traced_suspend(*events: str) -> Iterator[Trace]:
-    with traced("power/suspend_resume", *events) as trace:
-        yield trace
 
 
 def suspend_often(number: int, *loops: Callable[[], object]) -> None:

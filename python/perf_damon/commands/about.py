@@ -50,13 +50,12 @@ def run(args: argparse.Namespace) -> int:
 
 def collect(system: System, program: str) -> dict[str, Any]:
     """What there is as plain data: the keys of --json. None where it cannot be told."""
-    ours = program.endswith("perf-damon")
     return {
         "perf_damon": {
             "version": __version__,
             "package": str(Path(perf_damon.__file__).parent),
-            "program": program if ours else None,
-            "others": perfs.others(program) if ours else [],
+            "program": program if program.endswith("perf-damon") else None,
+            "others": perfs.others(program),
         },
         "perf": _perf(),
         "python": {

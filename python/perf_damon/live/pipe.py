@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import struct
 import subprocess
 import tempfile
@@ -14,17 +13,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from perf_damon import perfs
+from perf_damon.control.system import find_perf
 from perf_damon.errors import DataError, Error
 from perf_damon.perfdata import container, tracing
 from perf_damon.perfdata.container import Attr
-from perf_damon.perfdata.events import EventCollector, Events, no_events
+from perf_damon.perfdata.events import EventCollector, Events, find_event, no_events
 from perf_damon.perfdata.layout import RECORD_LOST, RECORD_LOST_SAMPLES, RECORD_SAMPLE
 from perf_damon.perfdata.tracing import EVENT, SYSTEM, EventFormat
 from perf_damon.perfdata.walk import Block
 
-_RECORD_TRACING_DATA = 66
-_DESCRIBING = (64, _RECORD_TRACING_DATA, 80)
-"""Records of attributes, of the events' formats, and of other features."""
 _PIECE = 1 << 20
 _PATIENCE_S = 30
 
@@ -35,9 +32,7 @@ class PipeReader:
     source = "perf record, through a pipe"
 
     def __init__(self, tids: Sequence[int] = (), perf: str | None = None) -> None:
-        perf = perf or shutil.which("perf")
-        if perf is None:
-            raise Error("perf is not installed", "install perf (Debian: linux-perf)")
+        perf = perf or find_perf()
         self.lost = 0
         self.ended = False
         self._perf = perf
@@ -108,14 +103,9 @@ class PipeReader:
 
     def _failure(self) -> Error:
         code = self._process.wait()
-        if perfs.lacks(self._perf, "libtraceevent"):
-            return Error(f"{self._perf} is built without libtraceevent", perfs.NO_LIBTRACEEVENT)
         self._errors.seek(0)
-        lines = self._errors.read(1 << 16).decode(errors="replace").splitlines()
-        words = [line.strip() for line in lines if line.strip()]
-        return Error(
-            f"perf record failed (exit status {code}): " + "\n  ".join(words or ["no word of why"])
-        )
+        said = self._errors.read(1 << 16).decode(errors="replace")
+        return perfs.record_failure(self._perf, code, said)
 
     def close(self) -> None:
         """See Reader."""
@@ -187,7 +177,7 @@ class Stream:
             kind, _, size = struct.unpack_from("<IHH", data, at)
             if size < 8:
                 raise DataError(f"{self._name}: a record of {size} bytes", "start it again")
-            if kind == _RECORD_TRACING_DATA:  # what it announces follows it
+            if kind == container.RECORD_TRACING_DATA:  # what it announces follows it
                 if at + 12 > len(data):
                     break
                 size += struct.unpack_from("<I", data, at + 8)[0]
@@ -199,7 +189,7 @@ class Stream:
                 self.lost += struct.unpack_from("<Q", data, at + 16)[0]
             elif kind == RECORD_LOST_SAMPLES and size >= 16:
                 self.lost += struct.unpack_from("<Q", data, at + 8)[0]
-            elif self._event is None and kind in _DESCRIBING:
+            elif self._event is None and kind in container.DESCRIBING:
                 self._head += data[at : at + size]
             at += size
         del data[:at]
@@ -211,9 +201,7 @@ class Stream:
             file.flush()
             parts = container.parse_pipe(file, self._name)
         self._head = bytearray(self._head[: container.PIPE_HEADER_SIZE])
-        for event in tracing.parse_tracing_data(parts.contents.get(container.TRACING_DATA, b"")):
-            for attr in parts.attrs:
-                known = (attr.type, attr.config) == (container.TYPE_TRACEPOINT, event.id)
-                if known and (event.system, event.name) == (SYSTEM, EVENT):
-                    return attr, event, len(parts.attrs) > 1
+        formats = tracing.parse_tracing_data(parts.contents.get(container.TRACING_DATA, b""))
+        if found := find_event(parts.attrs, formats, EVENT):
+            return *found, len(parts.attrs) > 1
         raise DataError(f"{self._name}: does not tell the format of {SYSTEM}:{EVENT}", "")

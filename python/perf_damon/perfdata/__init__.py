@@ -20,7 +20,7 @@ from perf_damon.perfdata.applied import AppliedCollector
 from perf_damon.perfdata.assemble import acted_on, assemble
 from perf_damon.perfdata.container import Attr, Container
 from perf_damon.perfdata.darc import DarcCollector, ZoneNames
-from perf_damon.perfdata.events import EventCollector, Events, names_of, no_events
+from perf_damon.perfdata.events import EventCollector, Events, find_event, names_of, no_events
 from perf_damon.perfdata.samples import SampleCollector
 from perf_damon.perfdata.script import ScriptReader
 from perf_damon.perfdata.sideband import SidebandCollector
@@ -236,30 +236,22 @@ def _event_of(
     file: BinaryIO, parts: Container, name: str, system: str = tracing.SYSTEM
 ) -> tuple[Attr, EventFormat] | None:
     """The attribute and the format of another of DAMON's events; None where it is not recorded."""
-    tracepoints = {a.config: a for a in parts.attrs if a.type == container.TYPE_TRACEPOINT}
     formats = tracing.parse_tracing_data(parts.feature(file, container.TRACING_DATA))
     if not formats and (running := tracing.running_kernel_format(name, system)) is not None:
         formats = [running]
-    for event in formats:
-        if (event.system, event.name) == (system, name) and event.id in tracepoints:
-            return tracepoints[event.id], event
-    return None
+    return find_event(parts.attrs, formats, name, system)
 
 
 def _damon_event(file: BinaryIO, parts: Container) -> tuple[Attr, EventFormat]:
     """The attribute and the format of damon:damon_aggregated. Raises DataError."""
-    tracepoints = {a.config: a for a in parts.attrs if a.type == container.TYPE_TRACEPOINT}
     formats = tracing.parse_tracing_data(parts.feature(file, container.TRACING_DATA))
-    for event in formats:
-        if (event.system, event.name) == (tracing.SYSTEM, tracing.EVENT):
-            if event.id in tracepoints:
-                return tracepoints[event.id], event
-            break
-    if tracepoints and not formats:
+    if found := find_event(parts.attrs, formats, tracing.EVENT):
+        return found
+    if not formats and any(a.type == container.TYPE_TRACEPOINT for a in parts.attrs):
         # perf writes the formats last. The kernel that recorded may be the one that runs.
-        event = tracing.running_kernel_format()
-        if event is not None and event.id in tracepoints:
-            return tracepoints[event.id], event
+        running = tracing.running_kernel_format()
+        if running and (found := find_event(parts.attrs, [running], tracing.EVENT)):
+            return found
         what = "perf record did not finish it" if not parts.missing else "the file is cut off"
         if parts.complete:
             what = "the header is damaged"

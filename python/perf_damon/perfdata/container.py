@@ -48,9 +48,11 @@ _USE_CLOCKID = 25
 """Numbers of bits."""
 
 _RECORD_SAMPLE = 9
-_RECORD_ATTR = 64
-_RECORD_TRACING_DATA = 66
-_RECORD_FEATURE = 80
+RECORD_ATTR = 64
+RECORD_TRACING_DATA = 66
+RECORD_FEATURE = 80
+DESCRIBING = (RECORD_ATTR, RECORD_TRACING_DATA, RECORD_FEATURE)
+"""Records of a piped file that come ahead of the samples and describe them."""
 
 _MAX_PIPE_RECORDS = 1 << 14
 _MAX_ATTRS = 1 << 16
@@ -267,15 +269,15 @@ def parse_pipe(file: BinaryIO, path: str) -> Container:
         kind, _, length = struct.unpack_from(f"{order}IHH", head)
         if length < 8 or kind == _RECORD_SAMPLE:
             break
-        if kind == _RECORD_FEATURE and length >= 16:
+        if kind == RECORD_FEATURE and length >= 16:
             (bit,) = struct.unpack_from(f"{order}Q", head, 8)
             features[bit] = read_at(file, at + 16, length - 16)
-        elif kind == _RECORD_ATTR and length >= 8 + 64:
+        elif kind == RECORD_ATTR and length >= 8 + 64:
             body = read_at(file, at + 8, length - 8)
             (attr_size,) = struct.unpack_from(f"{order}I", body, 4)
             if 64 <= attr_size <= len(body):
                 attrs.append(_attr(body[:attr_size], body[attr_size:], order))
-        elif kind == _RECORD_TRACING_DATA:  # what it announces follows it
+        elif kind == RECORD_TRACING_DATA:  # what it announces follows it
             (more,) = struct.unpack_from(f"{order}I", head, 8)
             if more <= _MAX_FEATURE:
                 features[TRACING_DATA] = read_at(file, at + length, more)

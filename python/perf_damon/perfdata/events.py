@@ -12,7 +12,7 @@ from perf_damon.errors import DataError
 from perf_damon.perfdata.container import DUMMY, TYPE_TRACEPOINT, Attr
 from perf_damon.perfdata.layout import FIELDS, raw_fields
 from perf_damon.perfdata.samples import SampleCollector
-from perf_damon.perfdata.tracing import EventFormat
+from perf_damon.perfdata.tracing import SYSTEM, EventFormat
 
 MAX_TARGETS = 1 << 16
 _KINDS = {
@@ -160,6 +160,17 @@ def names_of(
             name = known[attr.config]
         found.append(name or f"event {attr.config:#x} of type {attr.type}")
     return list(dict.fromkeys(found))
+
+
+def find_event(
+    attrs: Sequence[Attr], formats: Sequence[EventFormat], name: str, system: str = SYSTEM
+) -> tuple[Attr, EventFormat] | None:
+    """The attribute and the format of an event; None where it is not recorded."""
+    tracepoints = {attr.config: attr for attr in attrs if attr.type == TYPE_TRACEPOINT}
+    for event in formats:
+        if (event.system, event.name) == (system, name) and event.id in tracepoints:
+            return tracepoints[event.id], event
+    return None
 
 
 def no_events() -> Events:

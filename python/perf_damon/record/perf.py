@@ -124,14 +124,7 @@ class PerfRecord:
 
     def failure(self) -> Error:
         """The error to raise when perf has failed."""
-        code = self.finish()
-        words = [line.strip() for line in self.said().splitlines()]
-        words = [line for line in words if line and not line.startswith("[ perf record:")]
-        if perfs.lacks(self.perf, "libtraceevent"):
-            return Error(f"{self.perf} is built without libtraceevent", perfs.NO_LIBTRACEEVENT)
-        return Error(
-            f"perf record failed (exit status {code}): " + "\n  ".join(words or ["no word of why"])
-        )
+        return perfs.record_failure(self.perf, self.finish(), self.said())
 
     def close(self) -> None:
         """Finish, and let go of the descriptors."""

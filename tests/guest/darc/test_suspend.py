@@ -3,23 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from suspending import freezer, meanwhile, needs_suspend, suspend, suspend_often
+from suspending import frozen, meanwhile, needs_suspend, suspend, suspend_often
 from tracing import traced
 from zones import DARC, MB, Process, Zone, around, eager, put, wait_until
 
 from guest import kdamonds
 
+__all__ = ["frozen"]
 pytestmark = [needs_suspend, pytest.mark.usefixtures("log", "frozen")]
 ENABLED = DARC / "enabled"
-
-
-@pytest.fixture
-def frozen() -> Iterator[None]:
-    with freezer():
-        yield
 
 
 def begin(zone: Zone) -> None:

@@ -35,6 +35,7 @@ from pathlib import Path
 import pytest
 from faults import FAIL_NTH, GARBAGE, failing
 from files import C, K, beside, error, get, meddle, ours
+from tracing import traced
 
 from guest import IS_OURS, kdamonds, put, wait_until
 
@@ -567,16 +568,10 @@ def test_it_ends_with_its_target(running: subprocess.Popen) -> None:
 
 def test_regions_are_recorded(running: subprocess.Popen) -> None:
     """The tracepoint tells what is monitored, by whom, and of what the regions are."""
-    events = Path("/sys/kernel/tracing/instances/debugfs")
-    events.mkdir()
-    try:
-        (events / "events/damon/damon_aggregated/enable").write_text("1")
-        trace = events / "trace"
-        wait_until(lambda: trace.read_text().count("damon_aggregated:") > 20, "events", 30)
-        (events / "events/damon/damon_aggregated/enable").write_text("0")
-        lines = [line for line in trace.read_text().splitlines() if "damon_aggregated:" in line]
-    finally:
-        events.rmdir()
+    with traced("damon/damon_aggregated") as trace:
+        wait_until(lambda: len(trace.events()) > 20, "events", 30)
+        lines = (trace.path / "trace").read_text().splitlines()
+    lines = [line for line in lines if "damon_aggregated:" in line]
     assert all("target_id=0 nr_regions=" in line for line in lines)
     assert all(f"kdamond.0-{get(KDAMOND_PID)} " in line for line in lines)
     stack = next(

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from acting import only_where_advised
 from lab.benchmarks.score import score
 from lab.workloads import truth as truths
 
@@ -27,6 +28,7 @@ import perf_damon
 from guest import damon, kdamonds, put, wait_until
 from perf_damon.recording import Target
 
+__all__ = ["only_where_advised"]
 MB = 2**20
 HUGE = 2 * MB
 AGGR_NS = 100_000_000
@@ -111,15 +113,6 @@ def huge_pages() -> Iterator[None]:
     path.write_text("0")
 
 
-@pytest.fixture
-def only_where_advised() -> Iterator[None]:
-    path = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-    before = path.read_text().split("[")[1].split("]")[0]
-    path.write_text("madvise")
-    yield
-    path.write_text(before)
-
-
 @fast
 @pytest.mark.parametrize("operations", ["vaddr", "fvaddr"])
 def test_hugetlb(here: Path, huge_pages: None, operations: str) -> None:
@@ -157,9 +150,7 @@ while True:
 
 @fast
 @pytest.mark.parametrize("flags", [0, MAP_HUGETLB], ids=["thp", "hugetlb"])
-def test_warm_huge_pages_are_not_cold(
-    here: Path, flags: int, huge_pages: None, only_where_advised: None
-) -> None:
+def test_warm_huge_pages_are_not_cold(here: Path, flags: int, huge_pages: None) -> None:
     """Samples of a region that look at other places clear the bit that its sentry waits for.
 
     With sentries no region looks idle for longer than one of its huge pages is.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from errno import EBUSY, EPERM
 from pathlib import Path
 
@@ -25,21 +25,15 @@ from acting import (
     wait_until,
 )
 from files import C, K, error, ours
-from suspending import freezer, meanwhile, needs_suspend, suspend, suspend_often
+from suspending import frozen, meanwhile, needs_suspend, suspend, suspend_often
 from tracing import rate, traced
 
 from guest import kdamonds, put
 
-__all__ = ["new", "only_where_advised", "slot", "swap"]
+__all__ = ["frozen", "new", "only_where_advised", "slot", "swap"]
 pytestmark = [ours, needs_suspend, pytest.mark.usefixtures("log", "frozen")]
 
 OTHER = "kdamonds/1"
-
-
-@pytest.fixture
-def frozen() -> Iterator[None]:
-    with freezer():
-        yield
 
 
 def another(process: Process) -> None:
