@@ -42,6 +42,9 @@ class Reader(Protocol):
     def read(self) -> Events:
         """What has come since the last call, in order of time; may be empty.
 
+        Each CPU has a buffer of its own: where a kdamond has just gone to another one, an event may
+        be older than the last of the call before.
+
         time: uint64 nanoseconds of perf's clock. target: uint16, index into keys, which are
         those of this call. Raises Error where the events are not as they should be.
         """
