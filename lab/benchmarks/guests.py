@@ -79,7 +79,13 @@ def run(job: Job, all_sides: Sequence[Side]) -> None:
         try:
             for side in all_sides[i : i + at_once]:
                 process = fork.Process(target=_guest, args=(side, job))
-                process.start()
+                # It takes them once it has a handler of its own. One that is inherited may raise
+                # while Python still begins the process, where exceptions are lost.
+                before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+                try:
+                    process.start()
+                finally:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 running[side] = process
             _wait(running, job)
         finally:
@@ -107,6 +113,7 @@ def _guest(side: Side, job: Job) -> None:
     command = [str(word) for word in job.command(side, out)]
     # An exception, so that the guest is ended too.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     try:
         sys.exit(vm.run(guest, command, sys.stderr.buffer, sys.stderr.buffer))
     except LabError as error:

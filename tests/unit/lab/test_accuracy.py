@@ -3,6 +3,8 @@
 
 import json
 import multiprocessing
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -80,6 +82,25 @@ def test_a_job_that_takes_too_long_is_ended(plan, monkeypatch):
     monkeypatch.setattr(vm, "run", lambda *_: time.sleep(600))
     with pytest.raises(LabError, match="part has taken 0 s"):
         guests.run(job(0), plan.sides)
+
+
+def test_a_signal_is_not_lost_while_a_process_begins(plan, monkeypatch):
+    """The handler that is inherited raises, which is ignored there."""
+    monkeypatch.setattr(vm, "run", lambda *_: 0)
+    beginning = [True]
+    os.register_at_fork(after_in_child=lambda: beginning and os.kill(os.getpid(), signal.SIGTERM))
+
+    def handler(number, _):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with pytest.raises(LabError, match="part on ours failed: status 143"):
+            guests.run(job(), plan.sides)
+    finally:
+        # What is registered stays.
+        beginning.clear()
+        signal.signal(signal.SIGTERM, before)
 
 
 def score_of(f1):
