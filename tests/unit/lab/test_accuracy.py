@@ -96,7 +96,7 @@ def test_a_signal_is_not_lost_while_a_process_begins(plan, monkeypatch):
 
     before = signal.signal(signal.SIGTERM, handler)
     try:
-        with pytest.raises(LabError, match="part on (ours|upstream) failed: status 143"):
+        with pytest.raises(LabError, match=r"part on (ours|upstream) failed: status 143"):
             guests.run(job(), plan.sides)
     finally:
         # What is registered stays.
