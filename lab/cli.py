@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from lab import debian, kbuild, kcheck, kernels, patches, perfbuild, vm
+from lab import debian, kbuild, kcheck, kernels, oops, patches, perfbuild, vm
 from lab.common import LabError, cache_dir, compile_python, locked, progress, setup
 from lab.workloads.build import build
 
@@ -171,17 +171,30 @@ def kernel(arguments: list[str]) -> int:
     other.add_argument(
         "--kunit", action="store_true", help="run our KUnit tests instead, in user-mode Linux"
     )
+    other.add_argument(
+        "--lines",
+        metavar="FILE",
+        type=argparse.FileType(errors="replace"),
+        help="print this kernel's messages, as they are in FILE (-: standard input), with a line "
+        "of the source behind each address; of the kernel that was built last",
+    )
     options = parser.parse_args(arguments)
     if (options.check or options.kunit) and options.name != "ours":
         parser.error("--check and --kunit are for the kernel ours")
-    if options.tree and options.name not in kbuild.RECIPES:
-        parser.error(f"--tree is for kernels built from source: {', '.join(kbuild.RECIPES)}")
+    if (options.tree or options.lines) and options.name not in kbuild.RECIPES:
+        option = "--tree" if options.tree else "--lines"
+        parser.error(f"{option} is for kernels built from source: {', '.join(kbuild.RECIPES)}")
     if options.check:
         found = kcheck.check()
         print("".join(f"{line}\n" for line in found), end="")
         return 1 if found else 0
     if options.kunit:
         return kbuild.kunit()
+    if options.lines:
+        recipe = kbuild.RECIPES[options.name]
+        with options.lines as file:
+            print(oops.decode(file.read(), recipe.objects, recipe.tree), end="")
+        return 0
     if options.tree:
         print(kbuild.tree(options.name, update=options.update))
     else:
