@@ -8,6 +8,7 @@ PERF_EXEC ?= $(shell perf --exec-path 2>/dev/null)
 MAN := build/man/perf-damon.1
 COMPLETIONS := build/completions/perf-damon
 DIST ?= build/dist
+DEB ?= build/deb
 VENV := build/venv
 VENV_SYSTEM := build/venv-system
 KERNEL ?= debian
@@ -30,7 +31,7 @@ PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --dura
 
 .PHONY: help setup demo test test-unit unit-newest unit-system test-guest $(GUESTS) $(OURS) $(DEBUG) lint guest bench man install uninstall
 .PHONY: fuzz-report fuzz-kernel clean kernel kunit check-kernel patches test-patches test-perf
-.PHONY: completions dist
+.PHONY: completions dist deb
 
 help:
 	@echo 'make demo      record and report a real program, in a guest; KERNEL=ours: on our kernel'
@@ -50,6 +51,7 @@ help:
 	@echo 'make install   perf damon for this machine: PREFIX=$(PREFIX) (as root)'
 	@echo 'make uninstall take it away again'
 	@echo 'make dist      an sdist and a wheel, in $(DIST)'
+	@echo 'make deb       a Debian package of perf damon, in $(DEB)'
 	@echo 'make clean     remove build/'
 
 setup:
@@ -112,6 +114,7 @@ lint: setup $(MAN)
 	$(VENV)/bin/ruff check --quiet
 	$(VENV)/bin/ruff format --check --quiet
 	shellcheck --severity=warning lab/setup lab/guest-init lab/demo .ci/run tools/install tools/package \
+		packaging/debian/prerm \
 		tools/perf/perf-damon-completion.sh \
 		tools/perf/scripts/python/bin/damon-heatmap-* tools/perf/tests/shell/damon.sh
 	man --warnings -E UTF-8 -l -Tutf8 -Z $(MAN) 2>&1 >/dev/null | (! grep .)
@@ -173,6 +176,10 @@ $(COMPLETIONS): tools/perf/perf-damon-completion.sh
 # Debian's own tools build it, which need nothing from the network.
 dist: $(MAN) $(COMPLETIONS)
 	@PYTHON=$(PYTHON) tools/package dist '$(DIST)'
+
+# DEBFULLNAME and DEBEMAIL: whose package it is.
+deb:
+	@tools/package deb '$(DEB)'
 
 install uninstall: export PREFIX := $(PREFIX)
 install uninstall: export DESTDIR := $(DESTDIR)
