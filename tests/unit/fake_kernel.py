@@ -346,6 +346,7 @@ def machine(root: Path, release: str | None = None) -> System:
         tracing=(root / "tracing",),
         modules=root / "modules",
         boot=root / "boot",
+        kernels=root / "kernels",
         cgroup=root / "cgroup",
         nodes=root / "nodes",
         run=root / "run",

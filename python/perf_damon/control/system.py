@@ -34,6 +34,7 @@ class System:
     tracing: tuple[Path, ...] = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
     modules: Path = Path("/sys/module")
     boot: Path = Path("/boot")
+    kernels: Path = Path("/usr/lib/modules")
     cgroup: Path = Path("/sys/fs/cgroup")
     nodes: Path = Path("/sys/devices/system/node")
     run: Path = Path("/run/perf-damon")
@@ -130,13 +131,24 @@ class System:
 
     def kernel_config(self) -> dict[str, str]:
         """The kernel's configuration where it can be read, else nothing."""
+        release = platform.release()
         text = ""
-        with suppress(OSError):
-            text = (self.boot / f"config-{platform.release()}").read_text(encoding="utf-8")
-        if not text:
+        # Debian has it in /boot up to Debian 13, and beside the modules from Debian 14 on.
+        for path in (self.boot / f"config-{release}", self.kernels / release / "config"):
+            with suppress(OSError):
+                text = path.read_text(encoding="utf-8", errors="replace")
+            if text:
+                break
+        else:
             import gzip
+            import zlib
 
-            with suppress(OSError), gzip.open(self.proc / "config.gz", "rt") as file:
+            with (
+                suppress(OSError, EOFError, zlib.error),
+                gzip.open(
+                    self.proc / "config.gz", "rt", encoding="utf-8", errors="replace"
+                ) as file,
+            ):
                 text = file.read()
         return dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, flags=re.MULTILINE))
 

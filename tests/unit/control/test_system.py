@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import gzip
+import platform
+from pathlib import Path
+
 import pytest
 
 from perf_damon.control.system import System
@@ -70,3 +74,44 @@ def test_a_machine_of_nothing_else(system: System) -> None:
 def test_what_is_no_system_ram(system: System, line: str) -> None:
     with pytest.raises(Error, match="tells no System RAM"):
         iomem(system, line + "\n")
+
+
+def write_config(path: Path, who: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = f'# CONFIG_DAMON_SYSFS is not set\nCONFIG_DAMON=y\nCONFIG_WHO="{who}"\n'
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+
+
+def test_where_kernels_have_their_configuration(system: System) -> None:
+    """Debian 13's beside the image, Debian 14's beside the modules, others' in /proc."""
+    assert system.kernel_config() == {}
+    release = platform.release()
+    places = (
+        (system.proc / "config.gz", "proc"),
+        (system.kernels / release / "config", "modules"),
+        (system.boot / f"config-{release}", "boot"),
+    )
+    for path, who in places:
+        write_config(path, who)
+        assert system.kernel_config() == {"CONFIG_DAMON": "y", "CONFIG_WHO": f'"{who}"'}
+
+
+def test_a_kernel_without_damon_says_which_options_it_lacks(system: System) -> None:
+    write_config(system.kernels / platform.release() / "config", "modules")
+    bare = System(
+        damon=type(system.damon)(system.proc / "nowhere"),
+        proc=system.proc,
+        boot=system.boot,
+        kernels=system.kernels,
+    )
+    with pytest.raises(Error) as caught:
+        bare.require_damon()
+    assert "has no DAMON to use" in caught.value.message
+    assert "built without CONFIG_DAMON_SYSFS=y;" in caught.value.hint
+
+
+def test_a_configuration_that_is_damaged_is_none(system: System) -> None:
+    path = system.proc / "config.gz"
+    write_config(path, "proc")
+    path.write_bytes(path.read_bytes()[:40])
+    assert system.kernel_config() == {}
