@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from lab import debian, kbuild, kcheck, kernels, oops, patches, perfbuild, vm
+from lab import debian, kbuild, kcheck, kernels, oops, patches, perfbuild, roots, vm
 from lab.common import LabError, cache_dir, compile_python, locked, progress, setup
 from lab.workloads.build import build
 
@@ -108,6 +108,9 @@ def guest(arguments: list[str]) -> int:
         help="end the command after T: 90s, 5m (default: 10m)")  # fmt: skip
     add("--cached", action="store_true",
         help="keep the host's files in the guest's memory: programs start faster")  # fmt: skip
+    add("--root", metavar="NAME",
+        help="run it with the programs, perf and Python of another distribution, in the place of "
+        f"the host's: {', '.join(roots.ROOTS)}")  # fmt: skip
     add("--instruction-clock", action="store_true",
         help="the clock counts instructions (2 ns each): exact costs, one CPU, slow")  # fmt: skip
     add("command", nargs="+", metavar="COMMAND", help=argparse.SUPPRESS)
@@ -126,7 +129,9 @@ def guest(arguments: list[str]) -> int:
                 out.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise LabError(f"--out {options.out}: {error.strerror}") from None
+        root = roots.root(options.root) if options.root is not None else None
         machine = vm.Guest(
+            root=root,
             image=kernels.image(options.kernel),
             cpus=1 if options.instruction_clock else options.cpus or 2,
             memory=options.memory,

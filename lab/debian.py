@@ -71,7 +71,7 @@ class Apt:
         return sorted(directory.glob("*.deb"))
 
 
-def _debian_mirror() -> tuple[str, list[str]]:
+def mirror() -> tuple[str, list[str]]:
     """The URI of the machine's configured Debian archive, and the keyrings that it is signed by.
 
     apt itself reads its configuration, whatever its form.
@@ -102,7 +102,7 @@ def apt_of_suite(suite: str) -> Apt:
 
     The system's proxies, certificates and such stay in force.
     """
-    uri, keyrings = _debian_mirror()
+    uri, keyrings = mirror()
     keyrings = list(dict.fromkeys([str(ARCHIVE_KEYRING), *keyrings]))
     keyrings = [path for path in keyrings if Path(path).exists()]
     signed_by = f" [signed-by={','.join(keyrings)}]" if keyrings else ""

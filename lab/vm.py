@@ -56,6 +56,8 @@ class Guest:
     cached: bool = False
     """The guest keeps what it has read of the host's files in its own memory: programs start many
     times faster, but its memory has a page cache that tests of reclaim would see."""
+    root: Path | None = None
+    """The root file system that the command has, in the place of the host's; see lab/roots.py."""
     timeout_s: int = 600
     """How long the command may run, on the guest's clock."""
     out: Path | None = None
@@ -92,7 +94,9 @@ def _write_share(share: Path, guest: Guest, command: list[str]) -> None:
         "cwd": str(Path.cwd()),
         "out": str(guest.out) if guest.out else "",
         "limit": str(guest.timeout_s),
-        "cached": CACHED_TAG if guest.cached else "",
+        "cached": CACHED_TAG if guest.cached or guest.root else "",
+        "cache_usr": "yes" if guest.cached else "",
+        "root": str(guest.root) if guest.root else "",
     }
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
         size = shutil.get_terminal_size()
@@ -149,7 +153,7 @@ def _qemu_options(guest: Guest) -> list[str]:
         # All virtual CPUs in turns on one thread. With a thread each, one may still run code that
         # another has patched (a tracepoint's, when perf begins): the guest dies, once in a while.
         options = ["-accel tcg,thread=single"]
-    if guest.cached:
+    if guest.cached or guest.root:
         # virtme-ng mounts the host's root without a cache: each open(), read() and stat() is a
         # question to the host. This is the same directory once more, for guest-init to mount.
         options += [

@@ -267,7 +267,7 @@ def test_the_mirror_is_the_machines_own(tmp_path, monkeypatch):
     apt.write_text(f"#!/bin/sh\ncat <<'E'\n{listing}\nE\n")
     apt.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert debian._debian_mirror() == ("file:/archive", ["/keys/c", "/keys/d"])
+    assert debian.mirror() == ("file:/archive", ["/keys/c", "/keys/d"])
 
 
 def test_a_machine_without_a_debian_mirror_is_told_so(tmp_path, monkeypatch):
@@ -276,7 +276,7 @@ def test_a_machine_without_a_debian_mirror_is_told_so(tmp_path, monkeypatch):
     apt.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(common.LabError, match="no Debian archive configured"):
-        debian._debian_mirror()
+        debian.mirror()
 
 
 def test_the_cache_is_where_xdg_says(tmp_path, monkeypatch):
