@@ -89,10 +89,11 @@ def _target(tid: int, id_: int, rows: slice, regions: Regions, kdamond: Kdamond 
     inferred = guessed = False
     if attributes.aggr_us is None:
         inferred = True
-        aggr_us = infer_aggr_us(regions.time[starts])
-        guess = infer_sample_us(aggr_us, regions.nr_accesses)
-        guessed = attributes.sample_us is None and guess is not None
-        attributes = replace(attributes, aggr_us=aggr_us, sample_us=attributes.sample_us or guess)
+        attributes = replace(attributes, aggr_us=infer_aggr_us(regions.time[starts]))
+    if attributes.sample_us is None:
+        guess = infer_sample_us(attributes.aggr_us, regions.nr_accesses)
+        guessed = guess is not None
+        attributes = replace(attributes, sample_us=guess)
     offsets = _split_at_gaps(regions.time, starts, attributes.aggr_us)
     distances = np.diff(regions.time[offsets[:-1]].astype(np.int64))
     tuned = attributes.tuned or changed(distances)

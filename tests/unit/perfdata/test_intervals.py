@@ -139,6 +139,27 @@ def test_a_count_that_cannot_be_is_not_the_largest(tmp_path):
     assert perf_damon.open(path).targets[0].max_nr_accesses == 20
 
 
+@pytest.mark.parametrize("gaps", [[], [3200], [3200, 3200, 6400, 12800] * 9])
+def test_intervals_of_damons_own_monitoring(tmp_path, capsys, gaps):
+    """DAMON_STAT tells no sampling interval, and an aggregation interval for the moment."""
+    attributes = Attributes(aggr_us=3_174_080, tuned=True)
+    path = recorded(tmp_path, gaps, attributes=attributes)
+    (target,) = json.loads(said(path, capsys, "--format", "json"))["targets"]
+    assert target["attributes"]["aggr_us"] == 3_174_080
+    assert (target["attributes_inferred"], target["sample_guessed"]) == (False, True)
+    assert (target["attributes"]["sample_us"], target["max_nr_accesses"]) == (158_704, 20)
+    assert target["intervals_tuned"] is True
+    text = said(path, capsys)
+    assert "sample 158.7 ms (a guess: 20 samples an interval), aggregate 3.174 s" in text
+    assert "intervals tuned by DAMON" in text
+    looked = view(perf_damon.open(path).targets[0], 0)
+    assert looked.duration[0] == (3200 if gaps else 3174.08) * MS
+    # An age of 10 intervals.
+    (first, *_) = ages(path, capsys)["regions"]
+    assert first == pytest.approx(32.0 if gaps else 31.7408)
+    assert "100 ms" not in text
+
+
 def test_known_and_met_intervals_need_no_words(tmp_path, capsys):
     text = said(recorded(tmp_path, [100] * 30), capsys)
     for word in ("guess", "largest count", "intervals tuned", "intervals changed", "apart"):
