@@ -193,6 +193,8 @@ class FakeKernel(Sysfs):
     """What can be written to schemes/S/action; None for anything."""
     words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """What can be written to files that take words, by name; anything to those not named."""
+    modules: Path | None = None
+    """Where those are that keep others out while they are on."""
 
     def put(self, path: str, text: str) -> None:
         for action in self.before_write:
@@ -218,7 +220,7 @@ class FakeKernel(Sysfs):
 
     def _count(self, file: Path, text: str) -> None:
         number = int(text)
-        if file.name == "nr_kdamonds" and any(self.is_on(k) for k in self._kdamonds()):
+        if file.name == "nr_kdamonds" and self.runs():
             raise OSError(errno.EBUSY, "Device or resource busy")
         if file.name == "nr_contexts":
             most = file.with_name("max_nr_contexts")
@@ -237,6 +239,10 @@ class FakeKernel(Sysfs):
                 raise OSError(errno.EBUSY, "Device or resource busy")
             if not (kdamond / "contexts/0").is_dir():
                 raise OSError(errno.EINVAL, "Invalid argument")
+            if self.modules is not None and any(
+                file.read_text() == "Y\n" for file in self.modules.glob("*/parameters/enabled")
+            ):
+                raise OSError(errno.EBUSY, "Device or resource busy")
             self.tids[0] += 1
             self.turn(kdamond, self.tids[0])
         elif text == "off":
@@ -249,17 +255,20 @@ class FakeKernel(Sysfs):
             self.on_command[text](kdamond)
 
     def turn(self, kdamond: Path, tid: int | None) -> None:
-        old = (kdamond / "pid").read_text().strip()
+        tid = self.thread(kdamond / "pid", tid, kdamond.name)
+        (kdamond / "state").write_text("off\n" if tid is None else "on\n")
+
+    def thread(self, file: Path, tid: int | None, name: str = "0") -> int | None:
+        """Start or end the kdamond that a file names; returns the new one."""
+        old = file.read_text().strip()
         if self.proc is None:
             tid = self._real_process(int(old), start=tid is not None)
-        (kdamond / "state").write_text("off\n" if tid is None else "on\n")
-        (kdamond / "pid").write_text(f"{-1 if tid is None else tid}\n")
-        if self.proc is None:
-            return
-        if tid is None:
+        elif tid is None:
             shutil.rmtree(self.proc / old, ignore_errors=True)
         else:
-            process(self.proc, tid, f"kdamond.{kdamond.name}", pages=0)
+            process(self.proc, tid, f"kdamond.{name}", pages=0)
+        file.write_text(f"{-1 if tid is None else tid}\n")
+        return tid
 
     @staticmethod
     def _real_process(old: int, start: bool) -> int | None:
@@ -280,10 +289,58 @@ class FakeKernel(Sysfs):
     def _kdamonds(self) -> list[Path]:
         return [path for path in (self.root / "kdamonds").iterdir() if path.is_dir()]
 
+    def runs(self) -> bool:
+        """Whether any kdamond of the tree runs."""
+        return any(self.is_on(kdamond) for kdamond in self._kdamonds())
+
     def snapshot(self) -> dict[str, str]:
         """Every file and what it holds."""
         files = (path for path in self.root.rglob("*") if path.is_file())
         return {str(path.relative_to(self.root)): path.read_text() for path in files}
+
+
+@dataclass(frozen=True, eq=False)
+class FakeModules(Sysfs):
+    """/sys/module, where `enabled` of the kernel's own users of DAMON does what it does there.
+
+    `fail` and `before_write` are those of the kernel, with paths from `modules` on.
+    """
+
+    kernel: FakeKernel = field(kw_only=True)
+
+    def put(self, path: str, text: str) -> None:
+        for action in self.kernel.before_write:
+            action()
+        self.kernel.written.append((f"modules/{path}", text))
+        if number := self.kernel.fail.get(f"modules/{path}"):
+            raise OSError(number, os.strerror(number), path)
+        file = self.root / path
+        if not file.exists():
+            raise OSError(errno.ENOENT, "No such file or directory", path)
+        if not self.is_writable(path):
+            raise OSError(errno.EACCES, "Permission denied", path)
+        if text == file.read_text().strip():
+            return
+        if text == "Y" and (self.kernel.runs() or self.on()):
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        self.turn(file.parent, on=text == "Y")
+
+    def turn(self, parameters: Path, on: bool) -> None:
+        self.kernel.tids[0] += 1
+        self.kernel.thread(parameters / "kdamond_pid", self.kernel.tids[0] if on else None)
+        (parameters / "enabled").write_text("Y\n" if on else "N\n")
+
+    def add(self, name: str, **parameters: object) -> None:
+        """A module that is on."""
+        texts = {key: str(value) for key, value in parameters.items()}
+        make(self.root / name / "parameters", {"enabled": "N", "kdamond_pid": "-1", **texts})
+        (self.root / name / "parameters/kdamond_pid").chmod(0o600)
+        self.turn(self.root / name / "parameters", on=True)
+
+    def on(self) -> list[str]:
+        """Those that are on."""
+        files = self.root.glob("*/parameters/enabled")
+        return [file.parent.parent.name for file in files if file.read_text() == "Y\n"]
 
 
 def make(folder: Path, files: dict[str, str]) -> None:
@@ -335,16 +392,18 @@ def machine(root: Path, release: str | None = None) -> System:
     )
     make(proc, {"sys/kernel/random/boot_id": "this-boot"})
     (root / "tracing/events/damon/damon_aggregated").mkdir(parents=True)
+    kernel = FakeKernel(
+        root / "damon",
+        proc=proc,
+        entries=entries_of(release or "6.12"),
+        words={} if release is None else words_of(release),
+        modules=root / "modules",
+    )
     return System(
-        damon=FakeKernel(
-            root / "damon",
-            proc=proc,
-            entries=entries_of(release or "6.12"),
-            words={} if release is None else words_of(release),
-        ),
+        damon=kernel,
         proc=proc,
         tracing=(root / "tracing",),
-        modules=root / "modules",
+        modules=FakeModules(root / "modules", kernel=kernel),
         boot=root / "boot",
         kernels=root / "kernels",
         cgroup=root / "cgroup",

@@ -20,7 +20,8 @@ def perf_damon(*words: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize(
     "words",
     [
-        ("record",),
+        ("record", "--take-over"),
+        ("record", "--sample", "5ms"),
         ("record", "1", "--", "true"),
         ("record", "paddr", "--ops", "vaddr"),
         ("record", "1", "--sample", "5"),

@@ -17,11 +17,13 @@ from typing import Any
 
 import perf_damon
 from perf_damon import perfs
+from perf_damon.control import modules
 from perf_damon.control.features import available_operations, context_features, tracepoints
 from perf_damon.control.system import System, find_perf
 from perf_damon.errors import EXIT_OK, Error
 from perf_damon.options import Parser
 from perf_damon.terminal import show
+from perf_damon.units import format_time_us
 from perf_damon.version import __version__
 
 USAGE = "perf damon version [--json]"
@@ -109,7 +111,10 @@ def _damon(system: System) -> dict[str, Any] | None:
             "operations": available_operations(system.damon, context) if seen else None,
             "features": context_features(system.damon, context) if seen else None,
             "tracepoints": tracepoints(system),
-            "modules": system.running_modules(),
+            "modules": [
+                {"name": each.name, "tid": each.tid, "aggr_us": each.attributes.aggr_us}
+                for each in modules.running(system)
+            ],
             "darc": system.darc.is_dir("zones"),
         }
     except (OSError, Error):
@@ -149,8 +154,18 @@ def render(found: dict[str, Any]) -> str:
         lines += _words(
             "events", damon["tracepoints"] or ["none to be seen: as root, with tracefs"]
         )
-        lines += _words("in use by", [name.upper() for name in damon["modules"]])
+        lines += _words("in use by", [_module(module) for module in damon["modules"]])
     return "\n".join(lines)
+
+
+def _module(module: dict[str, Any]) -> str:
+    words = []
+    if module["tid"] is not None:
+        words.append(f"thread {module['tid']}")
+    if module["aggr_us"] is not None:
+        words.append(f"aggregates over {format_time_us(module['aggr_us'])}")
+    told = f" ({', '.join(words)})" if words else ""
+    return f"{module['name'].upper()}{told}, which lets nobody else"
 
 
 def _words(head: str, words: list[str]) -> list[str]:

@@ -18,12 +18,15 @@ def describe_pids(system: System, pids: Sequence[int]) -> str:
 
 
 def describe_attributes(attributes: Attributes) -> str:
-    """`sample 5 ms, aggr 100 ms, update 1 s, 10 to 1000 regions`."""
+    """`sample 5 ms, aggr 100 ms, update 1 s, 10 to 1000 regions`; what is not known is left out."""
     times = (
         ("sample", attributes.sample_us),
         ("aggr", attributes.aggr_us),
         ("update", attributes.update_us),
     )
     words = [f"{name} {format_time_us(us)}" for name, us in times if us is not None]
-    words.append(f"{attributes.min_nr_regions} to {attributes.max_nr_regions} regions")
+    if attributes.min_nr_regions is not None:
+        words.append(f"{attributes.min_nr_regions} to {attributes.max_nr_regions} regions")
+    if attributes.tuned:
+        words.append("tuned by DAMON")
     return ", ".join(words)

@@ -54,6 +54,8 @@ class Request:
     regions: tuple[tuple[int, int], ...]
     """Initial regions [start, end); empty lets DAMON find them (vaddr), or all System RAM."""
     schemes: tuple[Scheme, ...] = ()
+    take_over: bool = False
+    """Turn off the kernel's own users of DAMON while this is monitored."""
 
 
 def add_options(parser: Parser) -> None:
@@ -75,6 +77,12 @@ def add_options(parser: Parser) -> None:
         help="addresses to begin with (default: vaddr the mapped ones, paddr all System RAM)",
     )
     add_attribute_options(parser)
+    parser.add_argument(
+        "--take-over",
+        action="store_true",
+        help="turn off what the kernel itself uses DAMON for (DAMON_STAT, DAMON_RECLAIM, "
+        "DAMON_LRU_SORT), which keeps others out, and on again afterwards",
+    )
 
 
 def add_attribute_options(parser: Parser, defaults: bool = True) -> None:
@@ -138,7 +146,14 @@ def request(args: argparse.Namespace, everything: bool = False) -> Request:
         command=tuple(command or ()),
         attributes=attributes(args, DEFAULTS if command is None else COMMAND_DEFAULTS),
         regions=args.regions,
+        take_over=args.take_over,
     )
+
+
+def options_given(args: argparse.Namespace) -> list[str]:
+    """The options of how to monitor that the command line has, as it has them."""
+    names = ("regions", "sample", "aggr", "update", "min_regions", "max_regions", "take_over")
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(args, name)]
 
 
 def context(system: System, wanted: Request, pids: Sequence[int]) -> Context:

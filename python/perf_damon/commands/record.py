@@ -16,7 +16,7 @@ from perf_damon.terminal import say
 from perf_damon.units import parse_time_us
 
 USAGE = (
-    "perf damon record [<options>] TARGET [--perf <perf record options>]\n"
+    "perf damon record [<options>] [TARGET] [--perf <perf record options>]\n"
     "       perf damon record [<options>] [--perf <perf record options>] -- COMMAND [ARGS]\n"
     "       perf damon record --darc [<options>] [--perf <perf record options>]"
 )
@@ -24,6 +24,9 @@ DESCRIPTION = f"""\
 Record the memory accesses of TARGET, as DAMON sees them, into perf.data.
 
 {monitoring.TARGETS}
+
+Without a target it only listens to what is monitored already, by DAMON_STAT for one, and
+changes nothing.
 
 Ends when the target ends, at --timeout, or at Ctrl-C. Monitoring that was running already is
 used, and goes on; what was started here is stopped."""
@@ -33,6 +36,8 @@ examples:
   perf damon record --timeout 30s -o redis.data $(pidof redis-server)
   perf damon record -- ./app --its-options
   perf damon record --schemes $(pidof app)
+  perf damon record --timeout 1m                  # listen to what runs already
+  perf damon record --take-over $(pidof app)      # DAMON_STAT off meanwhile
   perf damon record --darc --timeout 1m           # only what DARC does
   perf damon record -a --sample 50ms --aggr 1s --timeout 1m
   perf damon record 1234 --perf -z --max-size 1G"""
@@ -75,8 +80,9 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; raises Error."""
-    alone = args.darc and not _has_target(args)
-    wanted = _nothing(args) if alone else monitoring.request(args, everything=args.all_cpus)
+    named = _has_target(args)
+    alone, listen = args.darc and not named, not args.darc and not named
+    wanted = monitoring.request(args, everything=args.all_cpus) if named else _nothing(args)
     if args.timeout == 0:
         raise UsageError("--timeout must be longer than 0")
     system = System()
@@ -106,6 +112,8 @@ def run(args: argparse.Namespace) -> int:
         schemes=args.schemes,
         darc=args.darc,
         monitor=not alone,
+        listen=listen,
+        lenient=not monitoring.options_given(args),
         quiet=args.quiet,
     )
     try:
@@ -122,13 +130,15 @@ def _has_target(args: argparse.Namespace) -> bool:
 
 def _nothing(args: argparse.Namespace) -> monitoring.Request:
     """The request to monitor nothing; raises UsageError where options say how to."""
-    for name in ("regions", "sample", "aggr", "update", "min_regions", "max_regions", "schemes"):
-        if getattr(args, name):
-            option = name.replace("_", "-")
-            raise UsageError(
-                f"--{option} is of monitoring, and no target is named",
-                "give pids, paddr, or -- COMMAND...; without, --darc records DARC alone",
-            )
+    given = monitoring.options_given(args)
+    if args.darc and args.schemes:
+        given.append("--schemes")
+    for option in given:
+        without = "--darc records DARC alone" if args.darc else "what runs already is recorded"
+        raise UsageError(
+            f"{option} is of monitoring, and no target is named",
+            f"give pids, paddr, or -- COMMAND...; without, {without}",
+        )
     return monitoring.Request("", (), (), monitoring.DEFAULTS, ())
 
 

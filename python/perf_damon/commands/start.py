@@ -74,14 +74,14 @@ def start(system: System, wanted: monitoring.Request) -> int:
 def _start(system: System, wanted: monitoring.Request) -> monitor.Slot:
     if not wanted.command:
         context = monitoring.context(system, wanted, wanted.pids)
-        return monitor.start(system, context, owner=0)
+        return monitor.start(system, context, owner=0, take_over=wanted.take_over)
     from perf_damon.record.launch import launch
 
     with signals.held():
         launched = launch(wanted.command, detached=True)
         try:
             context = monitoring.context(system, wanted, [launched.pid])
-            slot = monitor.start(system, context, owner=0)
+            slot = monitor.start(system, context, owner=0, take_over=wanted.take_over)
         except BaseException:
             launched.terminate()
             raise

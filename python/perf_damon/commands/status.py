@@ -11,7 +11,7 @@ from typing import Any
 
 from perf_damon.commands import monitoring
 from perf_damon.commands.describe import describe_attributes, describe_pids
-from perf_damon.control import monitor
+from perf_damon.control import modules, monitor
 from perf_damon.control.features import tracepoints
 from perf_damon.control.system import System
 from perf_damon.errors import EXIT_OK
@@ -47,8 +47,17 @@ def collect(system: System) -> dict[str, Any]:
         "kernel": platform.release(),
         "features": overview.features,
         "tracepoints": tracepoints(system),
-        "modules": system.running_modules(),
+        "modules": [_module(module) for module in modules.running(system)],
+        "taken_over": overview.taken,
         "kdamonds": [_kdamond(system, slot) for slot in overview.slots],
+    }
+
+
+def _module(module: modules.Module) -> dict[str, Any]:
+    return {
+        "name": module.name,
+        "tid": module.tid,
+        "attributes": asdict(module.attributes),
     }
 
 
@@ -88,20 +97,34 @@ def render(system: System, state: dict[str, Any]) -> str:
     for kdamond in state["kdamonds"]:
         lines += _render_kdamond(system, kdamond)
     empty = sum(kdamond["owner"] is None for kdamond in state["kdamonds"])
-    if not state["kdamonds"]:
+    if not state["kdamonds"] and not state["modules"]:
         lines.append("  nothing is monitored")
     elif empty:
         lines.append(f"  {empty} empty slot{'s' if empty > 1 else ''}")
     for module in state["modules"]:
-        lines += [
-            f"  {module.upper()} runs (a part of the kernel): nobody else can use DAMON",
-            f"    to turn it off: echo N > {system.modules / module}/parameters/enabled",
-        ]
+        lines += _render_module(module)
+    for name in state["taken_over"]:
+        lines.append(f"  {name.upper()} was turned off by perf damon")
+        ours = any(kdamond["owner"] == "perf damon" for kdamond in state["kdamonds"])
+        when = "when perf damon's kdamonds have ended" if ours else "by perf damon stop"
+        lines.append(f"    it is turned on again {when}")
     features = ", ".join(state["features"]) or "seen once something is monitored"
     lines.append(f"features     {features}")
     events = ", ".join(state["tracepoints"]) or "none to be seen (is tracefs mounted?)"
     lines.append(f"tracepoints  {events}")
     return "\n".join(lines)
+
+
+def _render_module(module: dict[str, Any]) -> list[str]:
+    title = module["name"].upper()
+    tid = "" if module["tid"] is None else f" (thread {module['tid']})"
+    how = describe_attributes(monitoring.Attributes(**module["attributes"]))
+    return [
+        f"  {title} runs{tid}, a part of the kernel: nobody else can use DAMON",
+        f"    paddr of physical memory{f': {how}' if how else ''}",
+        "    'perf damon record' without a target listens to it; --take-over of start and record"
+        "\n    turns it off, and on again afterwards",
+    ]
 
 
 def _render_kdamond(system: System, kdamond: dict[str, Any]) -> list[str]:

@@ -45,8 +45,16 @@ class Journal:
     entries: list[Entry] = field(default_factory=list)
     found: int | None = None
     """nr_kdamonds before we made room; None if we did not."""
+    taken: list[str] = field(default_factory=list)
+    """The kernel's own users of DAMON that we turned off: modules, to be turned on again when the
+    last kdamond of ours has ended."""
     features: list[str] = field(default_factory=list)
     """What the kernel was seen to offer."""
+
+    @property
+    def changed(self) -> bool:
+        """There is something to be undone."""
+        return bool(self.entries or self.taken) or self.found is not None
 
     def entry(self, slot: int) -> Entry | None:
         """Our entry for a slot."""
@@ -71,9 +79,9 @@ def read(system: System) -> Journal:
 
 
 def write(system: System, journal: Journal) -> None:
-    """Put the journal in place, whole or not at all; without entries it goes away."""
+    """Put the journal in place, whole or not at all; with nothing to tell it goes away."""
     path = system.run / "journal"
-    if not journal.entries and journal.found is None and not journal.features:
+    if not journal.changed and not journal.features:
         path.unlink(missing_ok=True)
         return
     new = system.run / "journal.new"

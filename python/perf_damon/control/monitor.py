@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from perf_damon import signals
 from perf_damon.control import journal as journals
-from perf_damon.control import tree, versions
+from perf_damon.control import modules, tree, versions
 from perf_damon.control.features import available_operations, context_features
 from perf_damon.control.journal import Entry, Journal
 from perf_damon.control.nodes import Context, Kdamond
@@ -23,7 +23,7 @@ from perf_damon.control.schemes import check_kernel, explain
 from perf_damon.control.state import Command, command
 from perf_damon.control.sysfs import Sysfs, SysfsError
 from perf_damon.control.system import System
-from perf_damon.errors import Error
+from perf_damon.errors import Error, not_put_back
 
 _ROOM = 4
 """Slots that the first start makes."""
@@ -77,6 +77,8 @@ class Overview:
 
     slots: list[Slot]
     features: list[str]
+    taken: list[str]
+    """The kernel's own users of DAMON that perf damon has turned off for now."""
 
 
 def overview(system: System) -> Overview:
@@ -88,17 +90,18 @@ def overview(system: System) -> Overview:
         if slot.context is not None:
             features = context_features(system.damon, f"kdamonds/{slot.index}/contexts/0")
             break
-    return Overview(slots, features)
+    return Overview(slots, features, journal.taken)
 
 
-def start(system: System, context: Context, owner: int) -> Slot:
+def start(system: System, context: Context, owner: int, take_over: bool = False) -> Slot:
     """Set up a free slot with this context and turn its kdamond on.
 
-    owner is the process that will call stop(), 0 for nobody. After an error everything is as
-    it was. Raises Error.
+    owner is the process that will call stop(), 0 for nobody. take_over turns off the kernel's own
+    users of DAMON first, until the last of our kdamonds has ended. After an error everything is
+    as it was. Raises Error.
     """
     with signals.held(), journals.locked(system) as journal:
-        _clean_up(system, journal)
+        _clean_up(system, journal, turn_on=not take_over)
         index, saved = _find_room(system, journal)
         entry = Entry(
             slot=index,
@@ -111,9 +114,15 @@ def start(system: System, context: Context, owner: int) -> Slot:
         journal.entries.append(entry)
         journals.write(system, journal)
         try:
+            if take_over:
+                modules.take(system, journal)
             _turn_on(system, journal, entry, context)
-        except BaseException:
-            _give_back(system, journal, entry)
+        except BaseException as error:
+            try:
+                _give_back(system, journal, entry)
+                _give_back_modules(system, journal)
+            except Error as second:
+                raise not_put_back(error, second, second.hint) from None
             raise
         journals.write(system, journal)
         return load_slot(system, journal, index)
@@ -122,24 +131,30 @@ def start(system: System, context: Context, owner: int) -> Slot:
 def stop(system: System, slot: Slot) -> None:
     """Turn off a kdamond that start() returned and give its slot back; raises Error.
 
-    A kdamond that has ended by itself is no error.
+    A kdamond that has ended by itself is no error. One of the kernel's own users of DAMON that
+    cannot be turned on again is, after all else has been done.
     """
     with signals.held(), journals.locked(system) as journal:
         entry = journal.entry(slot.index)
         if entry is not None and slot.entry is not None and entry.tid == slot.entry.tid:
             _give_back(system, journal, entry)
+            _give_back_modules(system, journal)
 
 
 def clean_up(system: System) -> list[Entry]:
-    """Give back what ended by itself or was left by a command that died; returns those."""
+    """Give back what ended by itself or was left by a command that died; returns those.
+
+    Where one of the kernel's own users of DAMON cannot be turned on again yet, the journal keeps
+    it, and the next call tries again.
+    """
     journal = journals.read(system)
-    if not journal.entries and journal.found is None:
+    if not journal.changed:
         return []
     with signals.held(), journals.locked(system) as journal:
         return _clean_up(system, journal)
 
 
-def _clean_up(system: System, journal: Journal) -> list[Entry]:
+def _clean_up(system: System, journal: Journal, turn_on: bool = True) -> list[Entry]:
     left = [entry for entry in journal.entries if _is_left_over(system, entry)]
     for entry in left:
         _give_back(system, journal, entry)
@@ -147,7 +162,16 @@ def _clean_up(system: System, journal: Journal) -> list[Entry]:
         # Killed between making room and using it.
         _give_back_room(system.damon, journal)
         journals.write(system, journal)
+    if turn_on:
+        with suppress(Error):
+            _give_back_modules(system, journal)
     return left
+
+
+def _give_back_modules(system: System, journal: Journal) -> None:
+    """Raises modules.NotTurnedOn where one does not come back; it stays in the journal."""
+    if not journal.entries:
+        modules.give_back(system, journal)
 
 
 def _is_left_over(system: System, entry: Entry) -> bool:
@@ -245,13 +269,7 @@ def _explain_on(system: System, context: Context, error: SysfsError) -> Error:
     if gone:
         return ended_at_once(system, context)
     if error.errno == errno.EBUSY:
-        modules = system.running_modules()
-        for module in modules:
-            return Error(
-                f"the kernel's own {module.upper()} is using DAMON, and lets nobody else",
-                f"to turn it off: echo N > {system.modules / module}/parameters/enabled",
-            )
-        return Error(
+        return modules.in_the_way(system) or Error(
             "DAMON is in use by something else in the kernel (EBUSY)", "see: perf damon status"
         )
     if error.errno == errno.EINVAL and (why := too_few_regions(context)):

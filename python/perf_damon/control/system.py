@@ -14,13 +14,11 @@ from pathlib import Path
 from perf_damon.control.sysfs import Sysfs
 from perf_damon.errors import Error
 
-MODULES = ("damon_reclaim", "damon_lru_sort", "damon_stat")
-"""Kernel modules that run a kdamond of their own, outside of the sysfs tree."""
-
 EVENT = "damon_aggregated"
 APPLY_EVENT = "damos_before_apply"
 _SYSTEM_RAM = re.compile(r"\s*([0-9a-f]+)-([0-9a-f]+) : System RAM(?: \([^()]*\))?")
 DARC = Path("/sys/kernel/mm/darc")
+MODULES = Path("/sys/module")
 DARC_EVENTS = ("darc_start", "darc_stop", "darc_reclaim")
 
 
@@ -32,7 +30,7 @@ class System:
     darc: Sysfs = field(default_factory=lambda: Sysfs(DARC))
     proc: Path = Path("/proc")
     tracing: tuple[Path, ...] = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
-    modules: Path = Path("/sys/module")
+    modules: Sysfs = field(default_factory=lambda: Sysfs(MODULES))
     boot: Path = Path("/boot")
     kernels: Path = Path("/usr/lib/modules")
     cgroup: Path = Path("/sys/fs/cgroup")
@@ -61,6 +59,10 @@ class System:
             return None if words[0] in "ZX" else int(words[19])
         except (OSError, ValueError, IndexError):
             return None
+
+    def processes(self) -> list[int]:
+        """Pids of all processes, kernel threads among them."""
+        return [int(path.name) for path in self.proc.iterdir() if path.name.isdecimal()]
 
     def process_of(self, tid: int) -> int:
         """The process of a thread; that of a process is itself. Also where it cannot be told."""
@@ -118,16 +120,6 @@ class System:
             if (path := root / "events" / group / name).is_dir():
                 return path
         return None
-
-    def running_modules(self) -> list[str]:
-        """DAMON's own modules that run now (each keeps everybody else out)."""
-        running = []
-        for module in MODULES:
-            with suppress(OSError):
-                path = self.modules / module / "parameters/enabled"
-                if path.read_text(encoding="ascii").strip() == "Y":
-                    running.append(module)
-        return running
 
     def kernel_config(self) -> dict[str, str]:
         """The kernel's configuration where it can be read, else nothing."""

@@ -12,7 +12,7 @@ import selectors
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING
 from perf_damon import jobcontrol, signals
 from perf_damon.commands import monitoring
 from perf_damon.commands.describe import describe_attributes, describe_pids
-from perf_damon.control import monitor
+from perf_damon.control import modules, monitor
+from perf_damon.control.modules import Module
 from perf_damon.control.monitor import Slot
 from perf_damon.control.nodes import Context
 from perf_damon.control.system import System
-from perf_damon.errors import EXIT_ERROR, EXIT_OK, Error
+from perf_damon.errors import EXIT_ERROR, EXIT_OK, Error, UsageError
 from perf_damon.parameters import Kdamond, Parameters, Scheme
+from perf_damon.record.count import Count, count
 from perf_damon.record.guard import Guard
 from perf_damon.record.launch import Launched, launch
 from perf_damon.record.perf import PerfRecord, Plan
@@ -35,6 +37,7 @@ from perf_damon.units import format_size, format_time_us
 
 _COMMAND_PATIENCE_S = 5
 _TICK_S = 1
+_LOOK_S = 0.2
 
 if TYPE_CHECKING:
     from perf_damon.recording import Recording
@@ -58,9 +61,17 @@ class Session:
     """Also what DARC does."""
     monitor: bool = True
     """Monitor what is wanted; else there is only DARC."""
+    listen: bool = False
+    """Only listen to what runs already, whatever it monitors: nothing is changed."""
+    lenient: bool = False
+    """Nobody said how to monitor: one of the kernel's own users of DAMON serves as well."""
     quiet: bool = False
     perf_said: str = field(default="", init=False)
     """perf record's own words on stderr."""
+    _module: Module | None = field(default=None, init=False)
+    """The kernel's own user of DAMON that is listened to."""
+    _kdamonds: list[Kdamond] = field(default_factory=list, init=False)
+    """Those that are listened to."""
     _recorded: bool = field(default=False, init=False)
     """perf record has finished the file."""
 
@@ -85,9 +96,16 @@ class Session:
             undo.callback(_held, guard.dismiss)
         command = self._launch(undo)
         pids = (command.pid,) if command else self.wanted.pids
-        slots = self._slots(undo, pids) if self.monitor else []
+        if self.monitor:
+            self._kdamonds = self._find_kdamonds(undo, pids)
+        if self.listen:
+            # Their mappings are wanted; their ends are for the kdamonds to notice.
+            mapped = tuple(dict.fromkeys(pid for k in self._kdamonds for pid in k.pids))
+            mapped = tuple(pid for pid in mapped if self.system.started(pid) is not None)
+        else:
+            mapped = pids
         with signals.held():
-            perf = PerfRecord(self._plan(slots, pids))
+            perf = PerfRecord(self._plan(mapped))
             undo.callback(_held, self._end_perf, perf)
         begun = time.monotonic()
         parent = jobcontrol.perf_pidfd()
@@ -101,8 +119,9 @@ class Session:
             raise
         if command:
             command.go()
-        self._say_hello(slots)
-        reason = self._wait(perf, command, pids, slots, begun)
+        self._say_hello()
+        with self._counted() as counted:
+            reason = self._wait(perf, command, pids, begun, counted)
         if command is None:
             return EXIT_OK
         if reason != "target":
@@ -118,14 +137,32 @@ class Session:
             undo.callback(_held, _end_command, command)
             return command
 
-    def _slots(self, undo: ExitStack, pids: tuple[int, ...]) -> list[Slot]:
+    def _find_kdamonds(self, undo: ExitStack, pids: tuple[int, ...]) -> list[Kdamond]:
         """The kdamonds to listen to; started if none serves yet."""
+        if self.listen:
+            # Nothing is changed, except for what somebody who was killed has left.
+            monitor.clean_up(self.system)
         running = [slot for slot in monitor.overview(self.system).slots if slot.kdamond.running]
+        if self.listen or (self.lenient and self.wanted.operations == "paddr"):
+            for module in modules.running(self.system):
+                if module.tid is not None:
+                    self._module = module
+                    return [Kdamond(module.tid, "paddr", module.attributes)]
+        if self.listen:
+            found = [_kdamond_of(slot) for slot in running]
+            if not found:
+                raise UsageError(
+                    "no target, and nothing is monitored that could be listened to",
+                    "give pids, paddr, or -- COMMAND...",
+                )
+            return found
         serving = [slot for slot in running if monitoring.serves(slot, self.wanted)]
         if not serving:
             with signals.held():
                 context = monitoring.context(self.system, self.wanted, pids)
-                slot = monitor.start(self.system, context, owner=os.getpid())
+                slot = monitor.start(
+                    self.system, context, owner=os.getpid(), take_over=self.wanted.take_over
+                )
                 undo.callback(_held, monitor.stop, self.system, slot)
             serving = [slot]
         elif not self.quiet:
@@ -133,15 +170,13 @@ class Session:
                 whose = "" if slot.ours else " (started by something else)"
                 say(f"kdamond {slot.index}{whose} monitors this already: its attributes hold")
         if not self.everything:
-            return serving[:1]
-        return running + [slot for slot in serving if slot not in running]
+            serving = serving[:1]
+        else:
+            serving = running + [slot for slot in serving if slot not in running]
+        return [_kdamond_of(slot) for slot in serving]
 
-    def _plan(self, slots: list[Slot], pids: tuple[int, ...]) -> Plan:
-        kdamonds = tuple(
-            _kdamond(slot.kdamond.pid or 0, slot.context)
-            for slot in slots
-            if slot.context is not None
-        )
+    def _plan(self, pids: tuple[int, ...]) -> Plan:
+        kdamonds = tuple(self._kdamonds)
         comms = {pid: self.system.comm(pid) or "" for k in kdamonds for pid in k.pids}
         tids = tuple(kdamond.tid for kdamond in kdamonds) + pids
         return Plan(
@@ -154,16 +189,33 @@ class Session:
             darc=self.darc,
         )
 
-    def _say_hello(self, slots: list[Slot]) -> None:
+    def _counted(self) -> AbstractContextManager[Count | None]:
+        """Counts the events of a kdamond whose snapshots may be long in coming."""
+        event = self.system.tracing_event()
+        if self._module is None or event is None:
+            return nullcontext()
+        counted = count(event, self._kdamonds[0].tid)
+        return nullcontext() if counted is None else closing(counted)
+
+    def _say_hello(self) -> None:
         if self.quiet:
             return
-        for slot in slots:
-            assert slot.context is not None
-            whom = describe_pids(self.system, slot.context.pids)
-            how = describe_attributes(monitoring.attributes_of(slot.context))
-            say(f"[ perf damon record: monitoring {whom}: {how} ]")
+        for kdamond in self._kdamonds:
+            whom = describe_pids(self.system, kdamond.pids)
+            how = describe_attributes(kdamond.attributes)
+            if self._module is not None:
+                say(
+                    f"[ perf damon record: listening to {self._module.title} (thread "
+                    f"{kdamond.tid}), which monitors {whom}: {how} ]"
+                )
+                if aggr_us := kdamond.attributes.aggr_us:
+                    often = format_time_us(aggr_us)
+                    say(f"[ perf damon record: a snapshot comes about every {often} ]")
+            else:
+                verb = "listening to the monitoring of" if self.listen else "monitoring"
+                say(f"[ perf damon record: {verb} {whom}: {how} ]")
             if self.schemes:
-                actions = [scheme.action or "?" for scheme in slot.context.schemes or ()]
+                actions = [scheme.action or "?" for scheme in kdamond.schemes]
                 what = ", ".join(actions) or "none yet: nothing acts on this memory"
                 say(f"[ perf damon record: schemes: {what} ]")
         if self.darc:
@@ -184,29 +236,39 @@ class Session:
         perf: PerfRecord,
         command: Launched | None,
         pids: tuple[int, ...],
-        slots: list[Slot],
         begun: float,
+        counted: Count | None,
     ) -> str:
-        """Until something ends; returns what: target, kdamond, perf, or timeout."""
+        """Until something ends; returns what: target, kdamond, perf, or timeout.
+
+        Where events are counted, the time limit waits for a whole snapshot.
+        """
         deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s
         ticking = not self.quiet and command is None and has_ticks()
+        waiting = False
         with _Ends() as ends:
             ends.add("perf", perf.pidfd)
             if (parent := jobcontrol.perf_pidfd()) is not None:
                 ends.add("parent", parent)
             for pid in pids:
                 ends.open("target", pid)
-            for slot in slots:
-                ends.open("kdamond", slot.kdamond.pid or 0)
+            for kdamond in self._kdamonds:
+                ends.open("kdamond", kdamond.tid)
             while True:
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    what = "timeout"
-                    break
+                    if counted is None or counted.whole():
+                        what = "timeout"
+                        break
+                    # The next look at it.
+                    left = _LOOK_S
+                    if not waiting:
+                        waiting = True
+                        self._say_waiting()
                 patience = _TICK_S if ticking else left
                 what = ends.wait(patience if left is None else min(patience or left, left))
                 if ticking:
-                    self._tick(time.monotonic() - begun)
+                    self._tick(time.monotonic() - begun, counted)
                 if what == "parent":
                     raise signals.Signalled(signal.SIGTERM)
                 if what is not None:
@@ -217,7 +279,28 @@ class Session:
             raise perf.failure()
         return what
 
-    def _tick(self, seconds: float) -> None:
+    def _say_waiting(self) -> None:
+        if not self.quiet:
+            module = "it" if self._module is None else self._module.title
+            say(
+                f"[ perf damon record: waiting for a first whole snapshot{self._often()} of "
+                f"{module}; Ctrl-C ends it without ]"
+            )
+
+    def _often(self) -> str:
+        """How often snapshots come, as far as that is known by now."""
+        for module in modules.running(self.system):
+            if self._module is not None and module.name == self._module.name:
+                aggr_us = module.attributes.aggr_us
+                return f" (about every {format_time_us(aggr_us)})" if aggr_us else ""
+        return ""
+
+    def _tick(self, seconds: float, counted: Count | None) -> None:
+        if counted is not None:
+            number = counted.read()
+            seen = f"{number:,} regions" if number else f"no snapshot yet{self._often()}"
+            tick(f"[ perf damon record: {seconds:.0f} s, {seen} ]")
+            return
         try:
             size = format_size(Path(self.output).stat().st_size)
         except OSError:
@@ -289,7 +372,8 @@ class Session:
 
     def _why_nothing(self) -> str:
         """The usual reason for a recording without snapshots."""
-        aggr_us = self.wanted.attributes.aggr_us
+        told = self._kdamonds[0].attributes if self._kdamonds else self.wanted.attributes
+        aggr_us = told.aggr_us
         often = f" of {format_time_us(aggr_us)}" if aggr_us else ""
         return (
             f"a snapshot comes at the end of each aggregation interval{often}: record for longer, "
@@ -339,6 +423,11 @@ class _Ends:
 
     def _over(self) -> str | None:
         return next((kind for kind, left in self._left.items() if left == 0), None)
+
+
+def _kdamond_of(slot: Slot) -> Kdamond:
+    assert slot.context is not None
+    return _kdamond(slot.kdamond.pid or 0, slot.context)
 
 
 def _kdamond(tid: int, context: Context) -> Kdamond:

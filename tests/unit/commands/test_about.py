@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fake_kernel import FakeKernel, make
+from fake_kernel import FakeKernel, FakeModules
 
 from perf_damon.commands import about
 from perf_damon.control.system import System
@@ -40,7 +40,8 @@ def test_everything(system: System, own_path: Path) -> None:
     assert isinstance(system.damon, FakeKernel)
     system.damon.put("kdamonds/nr_kdamonds", "1")
     system.damon.put("kdamonds/0/contexts/nr_contexts", "1")
-    make(system.modules / "damon_stat", {"parameters/enabled": "Y"})
+    assert isinstance(system.modules, FakeModules)
+    system.modules.add("damon_stat", aggr_interval_us=3200000)
     perf = program(own_path / "perf", BUILT)
     other = program(own_path / "perf-damon", "")
     found = about.collect(system, "/elsewhere/perf-damon")
@@ -53,13 +54,15 @@ def test_everything(system: System, own_path: Path) -> None:
         "libraries": {"libtraceevent": False, "libpython": True, "libelf": None, "zstd": None},
     }
     assert found["python"]["packages"]["numpy"]
-    assert "vaddr" in found["damon"]["operations"] and found["damon"]["modules"] == ["damon_stat"]
+    assert "vaddr" in found["damon"]["operations"]
+    assert found["damon"]["modules"] == [{"name": "damon_stat", "tid": 5001, "aggr_us": 3200000}]
     assert "damon_aggregated" in found["damon"]["tracepoints"]
     lines = about.render(found).splitlines()
     assert f"  another   {other}: not what runs here" in lines
     assert f"perf        6.12.1, {perf}" in lines
     assert "  with      libpython" in lines and "  without   libtraceevent" in lines
-    assert "  in use by DAMON_STAT" in lines
+    (line,) = (line for line in lines if line.startswith("  in use by"))
+    assert line.endswith(" DAMON_STAT (thread 5001, aggregates over 3.2 s), which lets nobody else")
 
 
 def test_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +70,10 @@ def test_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(nothing))
     monkeypatch.setattr(about, "PACKAGES", ("no-such-package",))
     system = System(
-        damon=FakeKernel(nothing), darc=FakeKernel(nothing), tracing=(nothing,), modules=nothing
+        damon=FakeKernel(nothing),
+        darc=FakeKernel(nothing),
+        tracing=(nothing,),
+        modules=FakeKernel(nothing),
     )
     found = about.collect(system, "perf_damon/__main__.py")
     assert found["perf"] is None and found["damon"] is None

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from fake_kernel import FakeKernel, make, process
+from fake_kernel import FakeKernel, FakeModules, process
 
 from perf_damon.control import journal, monitor
 from perf_damon.control.nodes import Context, MonitoringAttrs, Range, Region, Target
@@ -152,11 +152,14 @@ def test_more_ranges_than_regions(system: System) -> None:
 
 def test_a_module_in_the_way_is_named(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
-    make(system.modules / "damon_stat", {"parameters/enabled": "Y"})
-    kernel(system).fail["kdamonds/0/state"] = errno.EBUSY
-    with pytest.raises(Error, match="DAMON_STAT is using DAMON") as caught:
+    before = kernel(system).snapshot()
+    assert isinstance(system.modules, FakeModules)
+    system.modules.add("damon_reclaim")
+    with pytest.raises(Error, match=r"own DAMON_RECLAIM \(thread 5001\) is using DAMON") as caught:
         monitor.start(system, context(), owner=0)
-    assert f"echo N > {system.modules}/damon_stat/parameters/enabled" in caught.value.hint
+    switch = system.modules.root / "damon_reclaim/parameters/enabled"
+    assert f"echo N > {switch}" in caught.value.hint and "--take-over" in caught.value.hint
+    assert kernel(system).snapshot() == before and system.modules.on() == ["damon_reclaim"]
 
 
 def test_operations_that_the_kernel_lacks(system: System) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_kernel import FakeKernel, make
+from fake_kernel import FakeKernel, FakeModules, make
 from perfdata.writer import Writer, darc_events, dummy_event
 
 from perf_damon import signals
@@ -23,7 +23,7 @@ from perf_damon.control import journal, tree
 from perf_damon.control.nodes import Context, Scheme
 from perf_damon.control.sysfs import Sysfs
 from perf_damon.control.system import System
-from perf_damon.errors import Error
+from perf_damon.errors import Error, UsageError
 from perf_damon.parameters import Attributes, Parameters
 from perf_damon.record import session as session_module
 from perf_damon.record.session import Session
@@ -65,10 +65,12 @@ ATTRIBUTES = Attributes(5000, 100000, 1000000, 10, 1000)
 @pytest.fixture
 def machine(tmp_path: Path) -> System:
     make(tmp_path / "damon", {"kdamonds/nr_kdamonds": "0"})
+    kernel = FakeKernel(tmp_path / "damon", modules=tmp_path / "modules")
     return System(
-        damon=FakeKernel(tmp_path / "damon"),
+        damon=kernel,
         run=tmp_path / "run",
-        modules=tmp_path / "modules",
+        modules=FakeModules(tmp_path / "modules", kernel=kernel),
+        tracing=(tmp_path / "tracing",),
         uid=0,
     )
 
@@ -93,7 +95,7 @@ def session(system: System, perf: str, tmp_path: Path, **how: object) -> Session
     values = {"operations": "vaddr", "pids": (), "command": (), "regions": ()}
     for name in list(values):
         values[name] = how.pop(name, values[name])
-    wanted = Request(attributes=ATTRIBUTES, **values)
+    wanted = Request(attributes=ATTRIBUTES, take_over=bool(how.pop("take_over", False)), **values)
     return Session(system, wanted, perf, str(tmp_path / "out.data"), **how)
 
 
@@ -123,7 +125,7 @@ def untouched(system: System) -> bool:
     except FileNotFoundError:
         # The guard is at it.
         return False
-    return clean and not book.entries and book.found is None
+    return clean and not book.changed
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -297,10 +299,195 @@ def test_darc_alone_changes_nothing(
     words = Path(f"{perf}.lines").read_text().splitlines()
     assert "-a" in words and "--filter" not in words and "damon:damon_aggregated" not in words
     assert untouched(machine)
-    record._say_hello([])
+    record._say_hello()
     assert "DARC is disabled: it tells nothing until perf damon darc enable" in (
         capsys.readouterr().err
     )
+
+
+class FakeCount:
+    """Events that come one at each look, so long as there are any."""
+
+    def __init__(self, looks: Path, needed: int) -> None:
+        self.looks, self.needed = looks, needed
+
+    def read(self) -> int:
+        with self.looks.open("a") as file:
+            file.write(".")
+        return self.looks.stat().st_size
+
+    def whole(self) -> bool:
+        return self.read() > self.needed
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def stat(machine: System) -> Iterator[int]:
+    """DAMON_STAT runs: its thread."""
+    assert isinstance(machine.modules, FakeModules)
+    machine.modules.add("damon_stat", aggr_interval_us=3_174_080)
+    file = machine.modules.root / "damon_stat/parameters/kdamond_pid"
+    yield int(file.read_text())
+    if (tid := int(file.read_text())) > 0:
+        os.kill(tid, signal.SIGKILL)
+
+
+def unchanged(machine: System, stat: int) -> bool:
+    assert isinstance(machine.damon, FakeKernel)
+    file = machine.modules.root / "damon_stat/parameters/kdamond_pid"
+    return untouched(machine) and not machine.damon.written and int(file.read_text()) == stat
+
+
+@pytest.mark.parametrize("how", [{"listen": True, "operations": ""}, {"operations": "paddr"}])
+def test_listening_to_the_kernels_own(
+    machine: System, perf: str, tmp_path: Path, stat: int, how: dict
+) -> None:
+    record = session(machine, perf, tmp_path, timeout_s=0.1, lenient=True, **how)
+    assert in_child(record.run) == 0
+    words = Path(f"{perf}.lines").read_text().splitlines()
+    assert words[words.index("-p") + 1] == str(stat)
+    (kdamond,) = Parameters.from_words(words).kdamonds
+    assert (kdamond.tid, kdamond.operations, kdamond.pids) == (stat, "paddr", ())
+    assert kdamond.attributes == Attributes(aggr_us=3_174_080, tuned=True)
+    assert unchanged(machine, stat)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"operations": "paddr"},
+        {"operations": "vaddr", "lenient": True, "pids": (1,)},
+    ],
+)
+def test_it_does_not_serve_who_wants_more(
+    machine: System, perf: str, tmp_path: Path, stat: int, how: dict
+) -> None:
+    with pytest.raises(Error, match=r"own DAMON_STAT \(thread .*lets nobody else"):
+        session(machine, perf, tmp_path, timeout_s=0.1, regions=((0, 4096),), **how).run()
+    assert untouched(machine) and machine.modules.on() == ["damon_stat"]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_the_time_limit_waits_for_a_whole_snapshot(
+    machine: System,
+    perf: str,
+    tmp_path: Path,
+    stat: int,
+    quiet: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make(tmp_path / "tracing/events/damon/damon_aggregated", {"id": "77"})
+    looks = tmp_path / "looks"
+    asked = []
+
+    def count(event: Path, tid: int) -> FakeCount:
+        asked.append((event.name, tid))
+        return FakeCount(looks, needed=3)
+
+    monkeypatch.setattr(session_module, "count", count)
+    monkeypatch.setattr(session_module, "_LOOK_S", 0.01)
+
+    def work() -> int:
+        how = {"listen": True, "timeout_s": 0.01, "quiet": quiet}
+        code = session(machine, perf, tmp_path, **how).run()
+        (tmp_path / "said").write_text(sys.stderr.getvalue())
+        return code if asked == [("damon_aggregated", stat)] else 98
+
+    assert in_child(work) == 0
+    assert len(looks.read_text()) == 4
+    said = (tmp_path / "said").read_text()
+    if quiet:
+        assert said == ""
+    else:
+        assert f"listening to DAMON_STAT (thread {stat}), which monitors physical memory" in said
+        assert "a snapshot comes about every 3.174 s" in said
+        waiting = "waiting for a first whole snapshot (about every 3.174 s) of DAMON_STAT"
+        assert said.count(waiting) == 1
+    assert unchanged(machine, stat)
+
+
+def test_ctrl_c_ends_listening_at_once(
+    machine: System, perf: str, tmp_path: Path, stat: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while it waits for a snapshot; that there is none is said, with how long one takes."""
+    (tmp_path / "perf.data").write_bytes(EMPTY.content())
+    make(tmp_path / "tracing/events/damon/damon_aggregated", {"id": "77"})
+    looks = tmp_path / "looks"
+    endless = FakeCount(looks, needed=1 << 40)
+    monkeypatch.setattr(session_module, "count", lambda *_: endless)
+    monkeypatch.setattr(session_module, "_LOOK_S", 0.01)
+
+    def work() -> int:
+        if os.fork() == 0:
+            wait_until(lambda: looks.exists() and looks.stat().st_size > 3)
+            os.kill(os.getppid(), signal.SIGINT)
+            os._exit(0)
+        try:
+            return session(machine, perf, tmp_path, listen=True, timeout_s=0.01).run()
+        finally:
+            (tmp_path / "said").write_text(sys.stderr.getvalue())
+
+    assert in_child(work) == 130
+    assert "aggregation interval of 3.174 s" in (tmp_path / "said").read_text()
+    assert unchanged(machine, stat)
+
+
+def test_listening_to_what_a_killed_one_left_off(
+    machine: System, perf: str, tmp_path: Path, stat: int
+) -> None:
+    """It is turned on again first, and then listened to."""
+    assert isinstance(machine.modules, FakeModules)
+    machine.modules.put("damon_stat/parameters/enabled", "N")
+    with journal.locked(machine) as book:
+        book.taken.append("damon_stat")
+        journal.write(machine, book)
+    record = session(machine, perf, tmp_path, listen=True, timeout_s=0.1)
+    assert in_child(record.run) == 0
+    assert machine.modules.on() == ["damon_stat"] and untouched(machine)
+    tid = (machine.modules.root / "damon_stat/parameters/kdamond_pid").read_text().strip()
+    words = Path(f"{perf}.lines").read_text().splitlines()
+    assert words[words.index("-p") + 1] == tid
+
+
+def test_listening_ends_when_it_is_turned_off(
+    machine: System, perf: str, tmp_path: Path, stat: int
+) -> None:
+    if (child := os.fork()) == 0:
+        wait_until(lambda: (tmp_path / "out.data").exists())
+        machine.modules.put("damon_stat/parameters/enabled", "N")
+        os._exit(0)
+    assert in_child(session(machine, perf, tmp_path, listen=True).run) == 0
+    os.waitpid(child, 0)
+    assert untouched(machine) and machine.modules.on() == []
+
+
+def test_listening_to_what_runs_in_the_tree(
+    machine: System, perf: str, tmp_path: Path, target: int
+) -> None:
+    from perf_damon.commands.monitoring import context
+    from perf_damon.control import monitor
+
+    with pytest.raises(UsageError, match="no target, and nothing is monitored"):
+        session(machine, perf, tmp_path, listen=True).run()
+    wanted = Request("vaddr", (target,), (), ATTRIBUTES, ())
+    slot = monitor.start(machine, context(machine, wanted, (target,)), owner=0)
+    assert in_child(session(machine, perf, tmp_path, listen=True, timeout_s=0.1).run) == 0
+    assert f"-p {slot.kdamond.pid},{target}" in Path(f"{perf}.words").read_text()
+    assert monitor.overview(machine).slots[slot.index].ours
+    monitor.stop(machine, slot)
+    assert untouched(machine)
+
+
+def test_taken_over_while_it_records(
+    machine: System, perf: str, tmp_path: Path, stat: int, target: int
+) -> None:
+    record = session(machine, perf, tmp_path, pids=(target,), timeout_s=0.1, take_over=True)
+    assert in_child(record.run) == 0
+    assert untouched(machine) and machine.modules.on() == ["damon_stat"]
+    path = "modules/damon_stat/parameters/kdamond_pid"
+    assert int((tmp_path / path).read_text()) != stat, "it began anew"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -349,25 +536,30 @@ def test_a_recording_that_cannot_be_read_back(
     assert untouched(machine)
 
 
-def writes_of_a_run(machine: System, perf: str, tmp_path: Path, target: int) -> int:
-    assert in_child(session(machine, perf, tmp_path, pids=(target,), timeout_s=0.01).run) == 0
+def writes_of_a_run(machine: System, perf: str, tmp_path: Path, how: dict) -> int:
+    assert in_child(session(machine, perf, tmp_path, **how).run) == 0
     damon = machine.damon
     assert isinstance(damon, FakeKernel)
     counter = tmp_path / "count"
     damon.before_write.append(lambda: counter.open("a").write(".") and None)
-    assert in_child(session(machine, perf, tmp_path, pids=(target,), timeout_s=0.01).run) == 0
+    assert in_child(session(machine, perf, tmp_path, **how).run) == 0
     damon.before_write.clear()
     return len(counter.read_text())
 
 
+@pytest.mark.parametrize("take_over", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_signal_before_every_single_write(
-    machine: System, perf: str, tmp_path: Path, target: int, number: int
+    machine: System, perf: str, tmp_path: Path, target: int, number: int, take_over: bool
 ) -> None:
     """Whatever the moment: the tree is as it was, by ourselves or, when killed, by the guard."""
     damon = machine.damon
-    assert isinstance(damon, FakeKernel)
-    writes = writes_of_a_run(machine, perf, tmp_path, target)
+    assert isinstance(damon, FakeKernel) and isinstance(machine.modules, FakeModules)
+    how = {"pids": (target,), "timeout_s": 0.01, "take_over": take_over}
+    if take_over:
+        machine.modules.add("damon_stat")
+    on = machine.modules.on()
+    writes = writes_of_a_run(machine, perf, tmp_path, how)
     assert writes > 10
     for moment in range(writes):
         seen = [0]
@@ -381,15 +573,15 @@ def test_a_signal_before_every_single_write(
             damon.before_write.append(strike)
             # Not in the guard, which undoes by the same writes.
             os.register_at_fork(after_in_child=damon.before_write.clear)
-            return session(machine, perf, tmp_path, pids=(target,), timeout_s=0.01).run()
+            return session(machine, perf, tmp_path, **how).run()
 
         code = in_child(work)
         if number == signal.SIGKILL:
             assert code == -signal.SIGKILL
-            wait_until(lambda: untouched(machine))
+            wait_until(lambda: untouched(machine) and machine.modules.on() == on)
         else:
             assert code == 128 + number
-            assert untouched(machine), f"write {moment}"
+            assert untouched(machine) and machine.modules.on() == on, f"write {moment}"
 
 
 @pytest.mark.parametrize(
