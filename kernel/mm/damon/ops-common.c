@@ -199,16 +199,18 @@ static bool pte_accessed(struct vm_area_struct *vma, unsigned long addr, pte_t p
 			      addr + PAGE_SIZE);
 }
 
-static void mkold_pte(struct vm_area_struct *vma, unsigned long addr, pte_t *ptep)
+/* Whether its accessed bit was set. */
+static bool mkold_pte(struct vm_area_struct *vma, unsigned long addr, pte_t *ptep)
 {
 	pte_t pte = ptep_get(ptep);
 	bool young;
 
 	if (!pte_present(pte))
-		return;
+		return false;
 	young = ptep_test_and_clear_young(vma, addr, ptep);
 	young |= damon_mmu_clear_young(vma->vm_mm, addr, addr + PAGE_SIZE);
 	mark_idle(vm_normal_folio(vma, addr, pte), young);
+	return young;
 }
 
 /* @first is the locked entry of @addr. */
@@ -228,7 +230,8 @@ static void sample_ptes(struct vm_area_struct *vma, unsigned long addr, pte_t *f
 	/* Only now: a large folio may have probes of both. */
 	for (i = 0; i < next->nr; i++) {
 		addr = next->probe[i].addr & PAGE_MASK;
-		mkold_pte(vma, addr, table + pte_index(addr));
+		if (mkold_pte(vma, addr, table + pte_index(addr)))
+			next->probe[i].state = DAMON_PROBE_READY_YOUNG;
 	}
 }
 
@@ -292,8 +295,8 @@ void damon_vma_sample(struct vm_area_struct *vma, unsigned long addr,
 {
 	bool known;
 
-	/* A huge page says more of them, where one is found. */
-	damon_set_states(next, DAMON_PROBE_READY);
+	/* Until an accessed bit says more of them. */
+	damon_set_ready(next, false, PAGE_SIZE);
 	known = sample_table(vma, addr, done, next);
 	if (!known)
 		damon_set_states(next, DAMON_PROBE_UNKNOWN);

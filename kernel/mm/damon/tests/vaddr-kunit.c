@@ -129,8 +129,32 @@ static void access_all(struct kunit *test)
 	mmap_read_unlock(current->mm);
 }
 
+/* What is cleared is told, as something else may have waited to see it. */
+static void tells_what_it_clears(struct kunit *test)
+{
+	struct fixture *fix = test->priv;
+	unsigned int i;
+
+	access_all(test);
+	for (i = 0; i < PAGES; i++)
+		fix->probe[i].order = 9;
+	make_ready(test);
+	expect_states(test, DAMON_PROBE_READY_YOUNG);
+	for (i = 0; i < PAGES; i++)
+		KUNIT_EXPECT_EQ(test, fix->probe[i].order, 0);
+	look(test);
+	expect_states(test, DAMON_PROBE_IDLE);
+	access_all(test);
+	make_ready(test);
+	access_all(test);
+	look(test);
+	expect_states(test, DAMON_PROBE_ACCESSED);
+}
+
 static void sees_accesses(struct kunit *test)
 {
+	access_all(test);
+	make_ready(test);
 	make_ready(test);
 	expect_states(test, DAMON_PROBE_READY);
 	look(test);
@@ -256,6 +280,7 @@ static void updates_soon_when_behind(struct kunit *test)
 }
 
 static struct kunit_case cases[] = {
+	KUNIT_CASE(tells_what_it_clears),
 	KUNIT_CASE(sees_accesses),
 	KUNIT_CASE(unknown_while_locked),
 	KUNIT_CASE(not_ready_while_locked),
