@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from perf_damon.errors import Error
@@ -77,3 +78,17 @@ def others(running: str) -> list[str]:
         if folder and path.is_file() and os.access(path, os.X_OK):
             found.setdefault(os.path.realpath(path), str(path))
     return list(found.values())[1:]
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Without what perf's Python module says on stderr, from C."""
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)

@@ -9,14 +9,14 @@ import re
 import select
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from perf_damon import perfs
 from perf_damon.errors import DataError, Error
 from perf_damon.perfdata.events import MAX_TARGETS, Events, no_events
 from perf_damon.perfdata.tracing import EVENT, SYSTEM
@@ -88,7 +88,7 @@ class ModuleReader:
         self._poll = select.poll()
         number = _event_number(module)
         try:
-            with _silent():
+            with perfs.silent():
                 self._cpus = list(module.cpu_map())
                 for tid in tids or (-1,):
                     self._open(number, tid, pages)
@@ -227,17 +227,3 @@ def _columns(rows: array, with_age: bool) -> Events:
         keys=[(int(tid), int(id_)) for tid, id_ in pairs],
         ordered=True,
     )
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Without what perf 6.1's module says on stderr while it maps buffers."""
-    kept = os.dup(2)
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)

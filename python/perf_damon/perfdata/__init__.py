@@ -6,8 +6,9 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO
 
 import numpy as np
@@ -23,10 +24,12 @@ from perf_damon.perfdata.darc import DarcCollector, ZoneNames
 from perf_damon.perfdata.events import EventCollector, Events, find_event, names_of, no_events
 from perf_damon.perfdata.samples import SampleCollector
 from perf_damon.perfdata.script import ScriptReader
+from perf_damon.perfdata.session import SessionError, SessionWalk, session_module
 from perf_damon.perfdata.sideband import SidebandCollector
 from perf_damon.perfdata.tracing import EventFormat
 from perf_damon.perfdata.walk import Walk
 from perf_damon.recording import Applied, Darc, Header, Losses, Recording
+from perf_damon.terminal import say
 
 _KEPT_BYTES = 16 << 20
 _MAX_NAMES = 5
@@ -37,8 +40,9 @@ def read(path: str | os.PathLike[str], force: bool = False) -> Recording:
     """Read a perf.data file.
 
     What the columnar reader does not know (compressed, piped, foreign-endian, with trace
-    buffers of the processor, or a directory of `perf record --threads`) is read through
-    `perf script`, which is slower and gives the same columns. With `force` it also reads files of
+    buffers of the processor, or a directory of `perf record --threads`) is read through perf,
+    which is slower and gives the same columns: through the session of its Python module where it
+    has one (perf 7.3 and newer), else through `perf script`. With `force` it also reads files of
     other users.
 
     Raises DataError: not a perf.data file, or one without DAMON's events, or damaged beyond
@@ -67,7 +71,13 @@ def read(path: str | os.PathLike[str], force: bool = False) -> Recording:
         return _read_through_perf(file, parts, status.st_size, force)
 
 
-def _read_columns(file: BinaryIO, parts: Container) -> Recording:
+def _read_columns(
+    file: BinaryIO,
+    parts: Container,
+    walk: SessionWalk | None = None,
+    beside: ScriptReader | None = None,
+) -> Recording:
+    """Read the records of a plain file, or those of a session and what perf script tells beside."""
     darc = _darc_events(file, parts)
     acted = _event_of(file, parts, tracing.APPLY_EVENT)
     try:
@@ -78,11 +88,12 @@ def _read_columns(file: BinaryIO, parts: Container) -> Recording:
             raise
         attr, event = others[0][0], None
     _keep_freed_memory()
-    found = _collect(file, parts, attr, event, acted, darc)
+    found = _collect(file, parts, attr, event, acted, darc, walk=walk)
     if times.doubtful([one.times() for one in found.collectors]):
         # Once more, with what tells the buffers apart, that few files need.
-        found = _collect(file, parts, attr, event, acted, darc, streams=True)
+        found = _collect(file, parts, attr, event, acted, darc, walk=walk, streams=True)
         found.drop_wrong_times()
+    sideband = beside or found.sideband
     return _recording(
         parts.path,
         parts.size,
@@ -90,12 +101,13 @@ def _read_columns(file: BinaryIO, parts: Container) -> Recording:
         no_events() if found.events is None else found.events.events(),
         None if found.applied is None else found.applied.applied(),
         _darc_of(found.turns, found.zones) if darc else None,
-        found.sideband,
+        sideband,
         Losses(
-            events=found.sideband.lost_events,
+            events=sideband.lost_events,
             truncated_bytes=found.truncated_bytes + parts.missing,
             skipped_records=found.skipped_records
-            + sum(c.skipped_records for c in found.collectors),
+            + sum(c.skipped_records for c in found.collectors)
+            + (beside is not None and beside.failed),
         ),
     )
 
@@ -136,6 +148,7 @@ def _collect(
     acted: tuple[Attr, EventFormat] | None,
     darc: list[tuple[Attr, EventFormat]],
     *,
+    walk: SessionWalk | None = None,
     streams: bool = False,
 ) -> _Found:
     size, path = parts.data.size, parts.path
@@ -152,12 +165,12 @@ def _collect(
             attr_, event_, found.zones, data_size=size, path=path, streams=streams
         )
     collectors = found.collectors
-    walk = Walk(file, parts.data)
-    for block in walk:
+    blocks = walk or Walk(file, parts.data)
+    for block in blocks:
         for collector in collectors:
             collector.take(block)
         found.sideband.take(block)
-    found.truncated_bytes, found.skipped_records = walk.truncated_bytes, walk.skipped_records
+    found.truncated_bytes, found.skipped_records = blocks.truncated_bytes, blocks.skipped_records
     return found
 
 
@@ -181,6 +194,13 @@ def _read_through_perf(file: BinaryIO, parts: Container, size: int, force: bool)
     recorded = _recorded(file, parts)
     if recorded is not None and not recorded:
         raise _instead(file, parts)
+    if recorded and not force and parts.order == "<" and sys.byteorder == "little":
+        module = session_module()
+        if module is not None and container.AUXTRACE not in parts.features:
+            try:
+                return _read_session(module, file, parts, size, recorded)
+            except SessionError as why:
+                say(f"{parts.path}: perf's Python module cannot read it ({why}); perf script may")
     # Without a line of it, the event's name among perf's words tells that it was recorded.
     recorded = recorded or {name for word in header.cmdline for name in _ours(word)}
     with_darc = bool(recorded & darc_events.EVENTS.keys())
@@ -192,6 +212,22 @@ def _read_through_perf(file: BinaryIO, parts: Container, size: int, force: bool)
     )
     applied, darc = reader.applied(acted), reader.darc(with_darc)
     return _recording(parts.path, size, header, events, applied, darc, reader, losses)
+
+
+def _read_session(
+    module: ModuleType, file: BinaryIO, parts: Container, size: int, recorded: set[str]
+) -> Recording:
+    """Read through the session of perf's module. Raises SessionError where that cannot be."""
+    formats = tracing.parse_tracing_data(parts.feature(file, container.TRACING_DATA))
+    walk = SessionWalk(module, parts.path, {one.id for one in formats if one.name in recorded})
+    beside = ScriptReader(parts.path)
+    try:
+        beside.read_beside()
+    except DataError as error:
+        say(f"{error.message}: without it mappings and lost events are not known")
+    if not walk.size and beside.failed:
+        raise SessionError("it tells of no event")
+    return _read_columns(file, replace(walk.of(parts), size=size), walk, beside)
 
 
 def _recording(

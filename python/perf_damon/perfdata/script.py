@@ -49,6 +49,8 @@ _APPLY_COLUMNS = (
     *("tid", "s", "ns", "context_idx", "scheme_idx", "target_idx"),
     *("nr_regions", "start", "end", "nr_accesses", "age"),
 )
+_NEVER = "0.000000001,0.000000002"
+"""A time that no clock shows any more when something is recorded."""
 _BLOCK = 4 << 20
 _PATIENCE_S = 120
 _MAX_ERROR_TEXT = 1 << 16
@@ -98,9 +100,7 @@ class ScriptReader:
 
         Raises DataError.
         """
-        options = "-F tid,time,event,trace --ns --show-mmap-events --show-task-events"
-        words = ["script", "-i", self._path, *options.split(), "--show-lost-events"]
-        words += ["--force"] if self._force else []
+        words = self._words("-F", "tid,time,event,trace")
         with _Perf(self._path, words) as perf:
             try:
                 for block in perf.blocks():
@@ -133,6 +133,22 @@ class ScriptReader:
                 "record one: perf damon record PID",
             )
         return self._events()
+
+    def read_beside(self) -> None:
+        """Read only what stands beside the samples: mappings, names, what was lost.
+
+        Raises DataError where there is no perf, or it says nothing.
+        """
+        # perf leaves out the samples that were not taken then, and tells all other records.
+        with _Perf(self._path, self._words("-F", "tid,time,event", "--time", _NEVER)) as perf:
+            for block in perf.blocks():
+                for line in block.splitlines():
+                    self._take_other(line)
+            self.failed = bool(perf.complaint())
+
+    def _words(self, *more: str) -> list[str]:
+        options = ["--ns", "--show-mmap-events", "--show-task-events", "--show-lost-events"]
+        return ["script", "-i", self._path, *more, *options, *["--force"] * self._force]
 
     def mappings(self) -> Mappings:
         """All mappings."""
