@@ -156,3 +156,16 @@ def test_a_perf_without_libraries_reports_what_others_recorded() -> None:
     for library in ("libtraceevent", "libpython"):
         assert f"{library}: [ OFF" in options
     assert "Hottest memory" in ok("damon", "report", "-i", RECORDING, prefix=BARE)
+    # perf script has no Python, and the heatmap is drawn by the script itself.
+    assert "damon-heatmap" in ok("script", "--list", prefix=BARE)
+    words = ("script", "report", "damon-heatmap", "-i", RECORDING, "--", "--width", "60")
+    assert ok(*words, prefix=BARE).startswith("Target: workload, pid 175")
+    assert perf(*words, "--what", prefix=BARE).returncode == 129
+
+
+def test_a_perf_without_libtraceevent_and_a_piped_file(tmp_path: Path) -> None:
+    """It is said which perf lacks what, and what to install."""
+    (tmp_path / "piped").write_bytes(b"PERFILE2" + bytes([16, *[0] * 7]))
+    done = perf("damon", "report", "-i", tmp_path / "piped", prefix=BARE)
+    assert done.returncode == 255
+    assert "perf is built without libtraceevent" in done.stderr and "linux-perf" in done.stderr

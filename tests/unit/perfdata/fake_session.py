@@ -8,6 +8,7 @@ of the reader's code.
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,17 @@ from types import SimpleNamespace
 _ATTR, _TRACING, _SAMPLE = 64, 66, 9
 _IDENTIFIER, _RAW = 1 << 16, 1 << 10
 _WORDS = {1 << 1: "tid", 1 << 2: "time", 1 << 7: "cpu"}
+_FORMAT = re.compile(
+    rb"name: (?P<name>\w+)\nID: (?P<id>\d+)\nformat:\n(?P<fields>.*?)print fmt", re.S
+)
+_FIELD = re.compile(rb"(?P<name>\w+);\toffset:(?P<offset>\d+);\tsize:(?P<size>\d+);")
+
+
+class Evsel(SimpleNamespace):
+    """An event of the file."""
+
+    def __str__(self) -> str:
+        return f"evsel({self.name})"
 
 
 class Perf:
@@ -51,7 +63,8 @@ class Perf:
 def samples(content: bytes) -> Iterator[SimpleNamespace]:
     """Those of a piped file, as they lie in it."""
     assert content[:8] == b"PERFILE2" and content[8] == 16
-    events: dict[int, tuple[SimpleNamespace, int]] = {}
+    formats = {int(m["id"]): m for m in _FORMAT.finditer(content)}
+    events: dict[int, tuple[Evsel, int]] = {}
     at = 16
     while at + 8 <= len(content):
         kind, _, size = struct.unpack_from("<IHH", content, at)
@@ -59,16 +72,28 @@ def samples(content: bytes) -> Iterator[SimpleNamespace]:
         if kind == _ATTR:
             type_, length, config, _, sample_type = struct.unpack_from("<IIQQQ", body)
             for (id_,) in struct.iter_unpack("<Q", body[length:]):
-                events[id_] = SimpleNamespace(type=type_, config=config), sample_type
+                events[id_] = Evsel(type=type_, config=config, name="other"), sample_type
         elif kind == _TRACING:
             size += struct.unpack_from("<I", body)[0]
         elif kind == _SAMPLE:
             (id_,) = struct.unpack_from("<Q", body)
-            yield _sample(body, *events[id_])
+            sample = _sample(body, *events[id_])
+            if sample.evsel.type == 2:
+                _tell_fields(sample, formats[sample.evsel.config])
+            yield sample
         at += size
 
 
-def _sample(body: bytes, evsel: SimpleNamespace, sample_type: int) -> SimpleNamespace:
+def _tell_fields(sample: SimpleNamespace, form: re.Match[bytes]) -> None:
+    system = "damon" if form["name"].startswith(b"damo") else "other"
+    sample.evsel.name = f"{system}:{form['name'].decode()}"
+    for field in _FIELD.finditer(form["fields"]):
+        at, size = int(field["offset"]), int(field["size"])
+        value = int.from_bytes(sample.raw_buf[at : at + size], "little")
+        setattr(sample, field["name"].decode(), value)
+
+
+def _sample(body: bytes, evsel: Evsel, sample_type: int) -> SimpleNamespace:
     assert sample_type & _IDENTIFIER
     told, at = {}, 8
     for bit in (1 << i for i in range(10)):

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Heatmap of DAMON's monitoring results, under perf script.
+"""Heatmap of DAMON's monitoring results, under perf script or by itself.
 
     perf script -s damon_heatmap.py -i perf.data -- --width 120
+    python3 damon_heatmap.py -i perf.data --width 120
+
     perf script record damon-heatmap -p $(pgrep kdamond) -- sleep 10
     perf script report damon-heatmap
 
 It collects the events and lets the perf_damon package draw them, as `perf damon report heatmap`
 does from the same file (faster, because it needs no call per event, and with mappings' names). It
 takes from the file's header whose memory it is, and with which attributes it was monitored.
+
+Under perf script, perf calls the handlers at the end of this file. By itself, the session of perf's
+Python module calls for each event (perf 7.3 and newer: tried against a stand-in of it only); where
+there is none, perf_damon reads the file.
 """
 
 from __future__ import annotations
@@ -15,8 +21,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +34,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from perf_damon.parameters import Parameters
 
+EVENT = "damon:damon_aggregated"
 USAGE = 129
 FAILED = 255
 BROKEN_PIPE = 141
@@ -34,10 +44,12 @@ events: dict[tuple[int, int], array] = {}
 """FIELDS numbers an event, by (kdamond's thread id, target id)."""
 without_age = False
 options = argparse.Namespace()
+ALONE = "perf_trace_context" not in sys.builtin_module_names
+"""Run by Python, not by perf script, which has that module built in."""
 
 
 def leave(code: int, message: str = "") -> NoReturn:
-    """End perf: an exception that reaches perf would abort it, with a core dump."""
+    """End here: an exception that reaches perf would abort it, with a core dump."""
     if message:
         # It may hold words of others, and the package that makes these harmless may be missing.
         text = "".join(c if c.isprintable() or c == "\n" else "?" for c in message)
@@ -56,6 +68,9 @@ def guarded(handler: Callable[..., None], *arguments: Any) -> None:
         leave(BROKEN_PIPE)
     except KeyboardInterrupt:
         leave(130)
+    except OSError as error:
+        name = "" if error.filename is None else f"{error.filename}: "
+        leave(FAILED, f"{name}{error.strerror or error}")
     except BaseException as error:
         hint = getattr(error, "hint", "")
         leave(FAILED, f"{error or type(error).__name__}" + (f"\n  {hint}" if hint else ""))
@@ -82,6 +97,8 @@ def begin() -> None:
     )
     parser.error = lambda message: leave(USAGE, f"{message}\n{parser.format_usage()}")
     parser.add_argument("-h", "--help", action="store_true", help="show this help")
+    if ALONE:
+        parser.add_argument("-i", "--input", default="perf.data", help="file to read; - is stdin")
     parser.add_argument("--width", type=int, help="columns to draw on")
     parser.add_argument("--height", type=int, help="lines of the heatmap")
     parser.add_argument("--cell", choices=("hottest", "mean"), default="hottest")
@@ -94,12 +111,13 @@ def begin() -> None:
         if value is not None and not least <= value <= 4000:
             parser.error(f"{name} {value} cannot be drawn: {least} to 4000 can")
     find_package()
+    whose = "this" if ALONE else "perf's"
     try:
         import numpy as np  # noqa: F401
     except ImportError as error:
         leave(
             FAILED,
-            f"perf's Python {sys.version_info.major}.{sys.version_info.minor} has no numpy: "
+            f"{whose} Python {sys.version_info.major}.{sys.version_info.minor} has no numpy: "
             f"{error}\n  install the distribution's package (Debian: python3-numpy)",
         )
     try:
@@ -128,9 +146,14 @@ def end() -> None:
     if not events:
         leave(
             FAILED,
-            "no damon:damon_aggregated events in the input\n"
-            "  record them: perf damon record PID, or perf record -e damon:damon_aggregated",
+            f"no {EVENT} events in the input\n"
+            f"  record them: perf damon record PID, or perf record -e {EVENT}",
         )
+    draw(*recorded(parameters()))
+
+
+def draw(targets: Any, mappings: Any) -> None:
+    """Draw the targets of a recording."""
     from perf_damon.analysis.report import examine
     from perf_damon.analysis.select import Selected
     from perf_damon.analysis.view import view
@@ -139,7 +162,6 @@ def end() -> None:
     from perf_damon.render.text import Canvas
     from perf_damon.terminal import screen, terminal_colors
 
-    targets, mappings = recorded()
     origin = min(int(target.regions.time[0]) for target in targets)
     with screen(pager=False, styled=options.color == "always") as out:
         colors = {"never": 0, "always": terminal_colors() or 256, "auto": out.colors}
@@ -199,7 +221,7 @@ def parameters() -> Parameters | None:
     return None
 
 
-def recorded() -> tuple[Any, Any]:
+def recorded(told: Parameters | None) -> tuple[Any, Any]:
     """The events as targets of a recording, with no mappings."""
     import numpy as np
 
@@ -224,8 +246,87 @@ def recorded() -> tuple[Any, Any]:
     index = np.repeat(np.arange(len(keys)), [len(table) for table in tables]).astype(np.uint16)
     none = np.zeros(0, np.uint64)
     mappings = Mappings(none, none.astype(np.int32), none, none, none, none.astype(np.int32), ())
-    _, targets = assemble(Events(rows, index, keys, False), mappings, {}, parameters())
+    _, targets = assemble(Events(rows, index, keys, False), mappings, {}, told)
     return targets, mappings
+
+
+def alone() -> None:
+    """Read a file and draw it, without perf script."""
+    begin()
+    if options.input == "-":
+        with tempfile.NamedTemporaryFile(prefix="perf.data.") as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+            copy.flush()
+            show(copy.name)
+    else:
+        show(options.input)
+    sys.stdout.flush()
+
+
+def show(file: str) -> None:
+    """Draw what a file has: through perf's module, else through perf_damon."""
+    import perf_damon
+
+    if through_session(file) and events:
+        draw(*recorded(header_parameters(file)))
+        return
+    events.clear()
+    recording = perf_damon.open(file)
+    if not recording.targets:
+        end()
+    draw(recording.targets, recording.mappings)
+
+
+def through_session(file: str) -> bool:
+    """Collect a file's events through perf's module; returns False where that cannot be."""
+    try:
+        import perf
+    except Exception:  # there is none, or it is another Python's
+        return False
+    if not (hasattr(perf, "session") and hasattr(perf, "data")):
+        return False
+    ours: dict[tuple[int, int], bool] = {}
+    failed: list[BaseException] = []
+
+    def sampled(sample: Any) -> None:
+        # What is raised here goes through perf, which may not mind.
+        if failed:
+            return
+        try:
+            event = sample.evsel
+            kind = (event.type, event.config)
+            if kind not in ours:
+                # evsel(damon:damon_aggregated), or evsel(tracepoint/damon:damon_aggregated/)
+                ours[kind] = EVENT in re.split("[(/)]", str(event))
+            if ours[kind]:
+                numbers = (sample.start, sample.end, sample.nr_accesses, sample.nr_regions)
+                age = (getattr(sample, "age", None),)
+                collect((sample.sample_tid, sample.target_id), (sample.sample_time, *numbers), age)
+        except BaseException as error:
+            failed.append(error)
+
+    try:
+        perf.session(perf.data(file), sample=sampled).process_events()
+        if failed:
+            raise failed[0]
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        text = "".join(c if c.isprintable() else "?" for c in why)
+        print(f"damon_heatmap: without perf's Python module ({text})", file=sys.stderr)
+        return False
+    return True
+
+
+def header_parameters(file: str) -> Parameters | None:
+    """What perf damon record wrote into a file's header, read without perf."""
+    from perf_damon.parameters import Parameters
+    from perf_damon.perfdata import container
+
+    path = Path(file, "data") if Path(file).is_dir() else Path(file)
+    with path.open("rb", buffering=0) as stream:
+        piped = container.is_pipe(container.read_at(stream, 0, container.PIPE_HEADER_SIZE))
+        parts = (container.parse_pipe if piped else container.parse)(stream, file)
+        return Parameters.from_words(container.header(stream, parts).cmdline)
 
 
 def trace_begin() -> None:
@@ -261,3 +362,7 @@ def trace_unhandled(*_: Any) -> None:
 def trace_end() -> None:
     """perf calls it after the last event."""
     guarded(end)
+
+
+if __name__ == "__main__" and ALONE:
+    guarded(alone)
