@@ -2,7 +2,8 @@
 """What perf damon has changed in DAMON's tree, written down before it is changed.
 
 So each command knows which kdamonds are its own, and undoes what one that was killed left behind.
-The file lies in /run: it is gone after a reboot, as the changes are.
+The file lies in /run: it is gone after a reboot, as the changes are. Two versions of perf damon may
+use it at a time, where one was upgraded while it recorded: what one does not know it keeps.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypeVar
 
 from perf_damon.control.system import System
 from perf_damon.errors import Error
@@ -35,6 +36,8 @@ class Entry:
     operations: str = ""
     saved: dict[str, Any] | None = None
     """What the slot held before, to be put back; None where it was empty."""
+    rest: dict[str, Any] = field(default_factory=dict)
+    """What another version wrote, by name."""
 
 
 @dataclass
@@ -51,6 +54,9 @@ class Journal:
     features: list[str] = field(default_factory=list)
     """What the kernel was seen to offer."""
 
+    rest: dict[str, Any] = field(default_factory=dict)
+    """What another version wrote, by name."""
+
     @property
     def changed(self) -> bool:
         """There is something to be undone."""
@@ -66,8 +72,8 @@ def read(system: System) -> Journal:
     empty = Journal(boot_id=system.boot_id())
     try:
         data = json.loads((system.run / "journal").read_text(encoding="utf-8"))
-        entries = [Entry(**entry) for entry in data.pop("entries")]
-        journal = Journal(**data, entries=entries)
+        entries = [_known(Entry, entry) for entry in data.pop("entries")]
+        journal = _known(Journal, {**data, "entries": entries})
     except FileNotFoundError:
         return empty
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -78,14 +84,30 @@ def read(system: System) -> Journal:
     return journal if journal.boot_id == empty.boot_id else empty
 
 
+_Kind = TypeVar("_Kind", Entry, Journal)
+
+
+def _known(kind: type[_Kind], data: dict[str, Any]) -> _Kind:
+    names = {each.name for each in fields(kind)} - {"rest"}
+    rest = {name: value for name, value in data.items() if name not in names}
+    return kind(**{name: data[name] for name in data if name in names}, rest=rest)
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """The opposite of _known()."""
+    return {**data.pop("rest"), **data}
+
+
 def write(system: System, journal: Journal) -> None:
     """Put the journal in place, whole or not at all; with nothing to tell it goes away."""
     path = system.run / "journal"
-    if not journal.changed and not journal.features:
+    if not journal.changed and not journal.features and not any(journal.rest.values()):
         path.unlink(missing_ok=True)
         return
     new = system.run / "journal.new"
-    new.write_text(json.dumps(asdict(journal)), encoding="utf-8")
+    data = asdict(journal)
+    data["entries"] = [_plain(entry) for entry in data["entries"]]
+    new.write_text(json.dumps(_plain(data)), encoding="utf-8")
     new.rename(path)
 
 

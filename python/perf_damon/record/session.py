@@ -26,6 +26,7 @@ from perf_damon.control.monitor import Slot
 from perf_damon.control.nodes import Context
 from perf_damon.control.system import System
 from perf_damon.errors import EXIT_ERROR, EXIT_OK, Error, UsageError
+from perf_damon.installed import Installed
 from perf_damon.parameters import Kdamond, Parameters, Scheme
 from perf_damon.record.count import Count, count
 from perf_damon.record.guard import Guard
@@ -72,6 +73,7 @@ class Session:
     """The kernel's own user of DAMON that is listened to."""
     _kdamonds: list[Kdamond] = field(default_factory=list, init=False)
     """Those that are listened to."""
+    _installed: Installed = field(default_factory=Installed, init=False)
     _recorded: bool = field(default=False, init=False)
     """perf record has finished the file."""
 
@@ -316,7 +318,17 @@ class Session:
             raise Error(f"perf record ended with status {code}", self.perf_said.strip())
 
     def _report(self) -> bool:
-        """The last line: what was captured, and what to type next. Whether anything was."""
+        """The last line: what was captured, and what to type next. Whether anything was.
+
+        Only this is imported late, so that a recording that takes long does not hold all of it in
+        memory.
+        """
+        if change := self._installed.change():
+            say(
+                f"[ perf damon record: {self.output} is recorded; perf damon was {change} while it "
+                "recorded, so what was captured is not shown ]"
+            )
+            return True
         from perf_damon import open as open_recording
         from perf_damon.analysis.darc import span, sums
         from perf_damon.analysis.select import nothing
