@@ -52,7 +52,9 @@ def field(deb: Path, name: str) -> str:
     ).stdout.strip()
 
 
-def run(root: Path, *words: object) -> subprocess.CompletedProcess[str]:
+def run(
+    root: Path, *words: object, path: str = "/usr/bin:/bin"
+) -> subprocess.CompletedProcess[str]:
     """As if it were installed."""
     return subprocess.run(
         [str(word) for word in words],
@@ -60,11 +62,10 @@ def run(root: Path, *words: object) -> subprocess.CompletedProcess[str]:
         text=True,
         cwd="/",
         env={
-            "PATH": "/usr/bin:/bin",
+            "PATH": path,
             "HOME": "/",
             "LANG": "C.UTF-8",
             "PERF_EXEC_PATH": str(root / "usr/lib/perf-core"),
-            "PYTHONPATH": str(root / "usr/lib/python3/dist-packages"),
             "PYTHONDONTWRITEBYTECODE": "1",
         },
     )
@@ -83,7 +84,7 @@ def test_what_it_says_of_itself(deb: Path) -> None:
 
 def test_the_files_are_those_of_the_repository(root: Path) -> None:
     folders = {
-        "usr/lib/python3/dist-packages/perf_damon": CHECKOUT / "python/perf_damon",
+        "usr/lib/perf-core/python/perf_damon": CHECKOUT / "python/perf_damon",
         "usr/lib/perf-core/scripts/python": CHECKOUT / "tools/perf/scripts/python",
     }
     for there, here in folders.items():
@@ -101,7 +102,8 @@ def test_the_files_are_those_of_the_repository(root: Path) -> None:
 
 def test_nothing_else_is_in_it(root: Path) -> None:
     known = re.compile(
-        r"usr/lib/python3/dist-packages/perf_damon/.*|usr/lib/perf-core/scripts/python/.*"
+        r"usr/lib/perf-core/python/perf_damon/.*|usr/lib/python3/dist-packages/perf_damon"
+        r"|usr/share/python3/runtime\.d/perf-damon\.rtupdate|usr/lib/perf-core/scripts/python/.*"
         r"|usr/lib/perf-core/perf-damon|usr/share/man/man1/perf-damon\.1\.gz"
         r"|usr/share/bash-completion/completions/perf-damon|etc/bash_completion\.d/perf-damon"
         r"|usr/share/doc/perf-damon/(copyright|changelog\.gz|README\.md\.gz)"
@@ -116,10 +118,30 @@ def test_perf_runs_it_of_its_exec_path(root: Path) -> None:
     done = run(root, "perf", "damon", "version")
     assert done.returncode == 0, done.stderr
     assert f"program   {root}/usr/lib/perf-core/perf-damon\n" in done.stdout
-    assert f"package   {root}/usr/lib/python3/dist-packages/perf_damon\n" in done.stdout
+    assert f"package   {root}/usr/lib/perf-core/python/perf_damon\n" in done.stdout
     done = run(root, "perf", "damon", "report", "-i", RECORDING)
     assert done.returncode == 0, done.stderr
     assert "Hottest memory" in done.stdout
+
+
+def test_beside_one_that_make_install_has_put_on_path(root: Path) -> None:
+    """perf runs its exec path's, whoever comes first on PATH; each tells of the other."""
+    program = CHECKOUT / "tools/perf/perf-damon"
+    path = f"{program.parent}:/usr/bin:/bin"
+    of_perf = f"{root}/usr/lib/perf-core/perf-damon"
+    lines = run(root, "perf", "damon", "version", path=path).stdout.splitlines()
+    assert f"  program   {of_perf}" in lines
+    assert f"  another   {program}: not what runs here" in lines
+    lines = run(root, program, "version", path=path).stdout.splitlines()
+    assert f"  program   {program}" in lines
+    assert f"  another   {of_perf}: not what runs here, but what 'perf damon' runs" in lines
+
+
+def test_notebooks_import_it(root: Path) -> None:
+    packages = root / "usr/lib/python3/dist-packages"
+    program = f"import sys; sys.path.insert(0, '{packages}'); import perf_damon as p; print(p.open)"
+    done = run(root, "/usr/bin/python3", "-c", program)
+    assert done.returncode == 0 and "function open" in done.stdout, done.stderr
 
 
 def test_every_shell_reads_the_completion(root: Path) -> None:
