@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,19 +65,42 @@ def record_failure(perf: str, code: int, said: str) -> Error:
     )
 
 
-def others(running: str) -> list[str]:
-    """The perf-damon programs on PATH beside the one that runs (its path, sys.argv[0]).
+def of_perf() -> str | None:
+    """The perf-damon that `perf damon` runs: of perf's exec path, else of PATH."""
+    found = _programs()
+    return found[0] if found else None
 
-    perf puts its exec path in front of PATH, and so runs the one that is there. By
-    `python -m perf_damon` none of them runs.
+
+def others(running: str) -> list[str]:
+    """The perf-damon programs that perf, or a shell, finds beside the one that runs.
+
+    That is given by its path, sys.argv[0]. By `python -m perf_damon` none of them runs.
     """
     if not running.endswith("perf-damon"):
         return []
     found = {os.path.realpath(running): running}
-    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
-        path = Path(folder, "perf-damon")
-        if folder and path.is_file() and os.access(path, os.X_OK):
-            found.setdefault(os.path.realpath(path), str(path))
+    for path in _programs():
+        found.setdefault(os.path.realpath(path), path)
+    return list(found.values())[1:]
+
+
+def _programs() -> list[str]:
+    """Each perf-damon, in the order in which perf looks for them."""
+    # Run by perf, we have its exec path in front of PATH already.
+    folders = [_said("perf", "--exec-path").strip()]
+    folders += os.environ.get("PATH", os.defpath).split(os.pathsep)
+    paths = [Path(folder, "perf-damon") for folder in folders if folder]
+    return [str(path) for path in paths if path.is_file() and os.access(path, os.X_OK)]
+
+
+def other_packages() -> list[str]:
+    """The packages of perf damon where this Python looks, beside the one that runs."""
+    ours = Path(__file__).parent
+    found = {os.path.realpath(ours): str(ours)}
+    for folder in sys.path:
+        package = Path(folder, ours.name)
+        if (package / "version.py").is_file():
+            found.setdefault(os.path.realpath(package), str(package))
     return list(found.values())[1:]
 
 

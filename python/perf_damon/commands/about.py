@@ -58,6 +58,8 @@ def collect(system: System, program: str) -> dict[str, Any]:
             "package": str(Path(perf_damon.__file__).parent),
             "program": program if program.endswith("perf-damon") else None,
             "others": perfs.others(program),
+            "of_perf": perfs.of_perf(),
+            "other_packages": perfs.other_packages(),
         },
         "perf": _perf(),
         "python": {
@@ -130,8 +132,11 @@ def render(found: dict[str, Any]) -> str:
         f"  program   {program}",
         f"  package   {itself['package']}",
     ]
-    if itself["others"]:
-        lines.append(f"  another   {', '.join(itself['others'])}: not what runs here")
+    for path in itself["others"]:
+        of_perf = ", but what 'perf damon' runs" if path == itself["of_perf"] else ""
+        lines.append(f"  another   {path}: not what runs here{of_perf}")
+    for path in itself["other_packages"]:
+        lines.append(f"  another   package {path}: not what runs here")
     if perf is None:
         lines.append("perf        none on PATH (Debian: apt install linux-perf)")
     else:

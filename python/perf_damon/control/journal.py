@@ -53,7 +53,6 @@ class Journal:
     last kdamond of ours has ended."""
     features: list[str] = field(default_factory=list)
     """What the kernel was seen to offer."""
-
     rest: dict[str, Any] = field(default_factory=dict)
     """What another version wrote, by name."""
 

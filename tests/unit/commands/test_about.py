@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fake_kernel import FakeKernel, FakeModules
+from fake_kernel import FakeKernel, FakeModules, make
 
 from perf_damon.commands import about
 from perf_damon.control.system import System
@@ -58,11 +58,62 @@ def test_everything(system: System, own_path: Path) -> None:
     assert found["damon"]["modules"] == [{"name": "damon_stat", "tid": 5001, "aggr_us": 3200000}]
     assert "damon_aggregated" in found["damon"]["tracepoints"]
     lines = about.render(found).splitlines()
-    assert f"  another   {other}: not what runs here" in lines
+    assert f"  another   {other}: not what runs here, but what 'perf damon' runs" in lines
     assert f"perf        6.12.1, {perf}" in lines
     assert "  with      libpython" in lines and "  without   libtraceevent" in lines
     (line,) = (line for line in lines if line.startswith("  in use by"))
     assert line.endswith(" DAMON_STAT (thread 5001, aggregates over 3.2 s), which lets nobody else")
+
+
+def scripted_perf(path: Path, exec_path: Path) -> None:
+    """A perf that tells its exec path."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f'#!/bin/sh\n[ "$1" != --exec-path ] || echo "{exec_path}"\n')
+    path.chmod(0o755)
+
+
+def test_one_on_path_and_one_in_perfs_exec_path(
+    system: System, tmp_path: Path, own_path: Path
+) -> None:
+    """perf looks into its exec path first, which is not on the PATH of a shell."""
+    scripted_perf(own_path / "perf", tmp_path / "core")
+    on_path = program(own_path / "perf-damon", "")
+    of_perf = program(tmp_path / "core/perf-damon", "")
+    found = about.collect(system, on_path)
+    assert found["perf_damon"]["others"] == [of_perf]
+    assert found["perf_damon"]["of_perf"] == of_perf
+    lines = about.render(found).splitlines()
+    assert f"  program   {on_path}" in lines
+    assert f"  another   {of_perf}: not what runs here, but what 'perf damon' runs" in lines
+    found = about.collect(system, of_perf)
+    assert found["perf_damon"]["others"] == [on_path]
+    lines = about.render(found).splitlines()
+    assert f"  program   {of_perf}" in lines
+    assert f"  another   {on_path}: not what runs here" in lines
+
+
+def test_one_alone_by_two_names(system: System, tmp_path: Path, own_path: Path) -> None:
+    scripted_perf(own_path / "perf", tmp_path / "core")
+    on_path = program(own_path / "perf-damon", "")
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core/perf-damon").symlink_to(on_path)
+    found = about.collect(system, on_path)
+    assert found["perf_damon"]["others"] == []
+    assert "another" not in about.render(found)
+
+
+def test_another_package(
+    system: System, tmp_path: Path, own_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pip and the distribution both put one where Python looks."""
+    package = tmp_path / "dist-packages/perf_damon"
+    make(package, {"__init__.py": "", "version.py": '__version__ = "0.0.9"'})
+    monkeypatch.syspath_prepend(tmp_path / "dist-packages")
+    monkeypatch.syspath_prepend(tmp_path / "nothing-there")
+    found = about.collect(system, str(own_path / "perf-damon"))
+    assert str(package) in found["perf_damon"]["other_packages"]
+    assert found["perf_damon"]["package"] not in found["perf_damon"]["other_packages"]
+    assert f"  another   package {package}: not what runs here" in about.render(found)
 
 
 def test_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
