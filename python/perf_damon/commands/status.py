@@ -105,7 +105,7 @@ def render(system: System, state: dict[str, Any]) -> str:
         lines += _render_module(module)
     for name in state["taken_over"]:
         lines.append(f"  {name.upper()} was turned off by perf damon")
-        ours = any(kdamond["owner"] == "perf damon" for kdamond in state["kdamonds"])
+        ours = any(k["owner"] == "perf damon" and k["tid"] for k in state["kdamonds"])
         when = "when perf damon's kdamonds have ended" if ours else "by perf damon stop"
         lines.append(f"    it is turned on again {when}")
     features = ", ".join(state["features"]) or "seen once something is monitored"

@@ -67,8 +67,8 @@ def in_the_way(system: System) -> Error | None:
         kdamond = "" if module.tid is None else f" (thread {module.tid})"
         return Error(
             f"the kernel's own {module.title}{kdamond} is using DAMON, and lets nobody else",
-            "--take-over turns it off, and on again afterwards; 'perf damon record' without a "
-            "target listens to it\n"
+            "--take-over of start and record turns it off, and on again afterwards;\n"
+            "  'perf damon record' without a target listens to it\n"
             f"  to turn it off for good: echo N > {system.modules.root / switch(module.name)}",
         )
     return None

@@ -80,12 +80,12 @@ class Session:
     def run(self) -> int:
         """Record; returns the exit status: the command's own where there is one. Raises Error."""
         code = EXIT_OK
-        interrupted: signals.Signalled | None = None
+        interrupted: signals.Signalled | modules.NotTurnedOn | None = None
         try:
             with ExitStack() as undo:
                 code = self._run(undo)
-        except signals.Signalled as signalled:
-            interrupted = signalled
+        except (signals.Signalled, modules.NotTurnedOn) as ended:
+            interrupted = ended
             signals.rearm()
         captured = self._report() if self._recorded else True
         if interrupted is not None:

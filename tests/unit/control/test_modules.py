@@ -286,6 +286,8 @@ def test_stop_turns_on_what_was_left(
     state = status.collect(system)
     assert (state["modules"], state["taken_over"]) == ([], ["damon_stat"])
     assert "turned on again when perf damon's kdamonds have ended" in status.render(system, state)
+    fakes.kernel.turn(fakes.kernel.kdamond(0), None)
+    assert "turned on again by perf damon stop" in status.render(system, status.collect(system))
     shutil.rmtree(system.proc / "300")
     assert stop(system) == 0
     assert "DAMON_STAT is on again" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -19,7 +20,7 @@ from perfdata.writer import Writer, darc_events, dummy_event
 
 from perf_damon import signals
 from perf_damon.commands.monitoring import Request
-from perf_damon.control import journal, tree
+from perf_damon.control import journal, monitor, tree
 from perf_damon.control.nodes import Context, Scheme
 from perf_damon.control.sysfs import Sysfs
 from perf_damon.control.system import System
@@ -234,7 +235,6 @@ def test_what_runs_already_is_used_and_goes_on(
     machine: System, perf: str, tmp_path: Path, target: int
 ) -> None:
     from perf_damon.commands.monitoring import context
-    from perf_damon.control import monitor
 
     wanted = Request("vaddr", (target,), (), ATTRIBUTES, ())
     slot = monitor.start(machine, context(machine, wanted, (target,)), owner=0)
@@ -251,7 +251,6 @@ def test_what_schemes_act_on_is_recorded_with_their_names(
     machine: System, perf: str, tmp_path: Path, target: int
 ) -> None:
     from perf_damon.commands.monitoring import context
-    from perf_damon.control import monitor
 
     wanted = Request("vaddr", (target,), (), ATTRIBUTES, ())
     monitored = context(machine, wanted, (target,))
@@ -467,7 +466,6 @@ def test_listening_to_what_runs_in_the_tree(
     machine: System, perf: str, tmp_path: Path, target: int
 ) -> None:
     from perf_damon.commands.monitoring import context
-    from perf_damon.control import monitor
 
     with pytest.raises(UsageError, match="no target, and nothing is monitored"):
         session(machine, perf, tmp_path, listen=True).run()
@@ -488,6 +486,36 @@ def test_taken_over_while_it_records(
     assert untouched(machine) and machine.modules.on() == ["damon_stat"]
     path = "modules/damon_stat/parameters/kdamond_pid"
     assert int((tmp_path / path).read_text()) != stat, "it began anew"
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_what_cannot_be_turned_on_again(
+    machine: System, perf: str, tmp_path: Path, stat: int, target: int, interrupted: bool
+) -> None:
+    """The recording is whole nevertheless, and said to be."""
+    damon = machine.damon
+    assert isinstance(damon, FakeKernel)
+
+    def work() -> int:
+        # What is written to it while it is off is to turn it on.
+        refused = {"modules/damon_stat/parameters/enabled": errno.EIO}
+        damon.before_write.append(lambda: machine.modules.on() or damon.fail.update(refused))
+        if interrupted and os.fork() == 0:
+            wait_until(lambda: (tmp_path / "out.data").exists())
+            os.kill(os.getppid(), signal.SIGINT)
+            os._exit(0)
+        how = {"pids": (target,), "take_over": True}
+        record = session(machine, perf, tmp_path, timeout_s=None if interrupted else 0.1, **how)
+        try:
+            return record.run()
+        finally:
+            (tmp_path / "said").write_text(sys.stderr.getvalue())
+
+    assert in_child(work) == 255
+    assert "captured 1 snapshots" in (tmp_path / "said").read_text()
+    assert machine.modules.on() == [] and journal.read(machine).taken == ["damon_stat"]
+    monitor.clean_up(machine)
+    assert machine.modules.on() == ["damon_stat"] and untouched(machine)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
