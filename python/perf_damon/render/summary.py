@@ -13,7 +13,7 @@ from perf_damon.analysis.mappings import UNKNOWN, Atlas, mapping_offset
 from perf_damon.analysis.report import Findings
 from perf_damon.analysis.select import Selected
 from perf_damon.analysis.survey import PERCENTILES, percentiles
-from perf_damon.analysis.view import View
+from perf_damon.analysis.view import View, interval_ns
 from perf_damon.recording import Column, Recording, Target
 from perf_damon.render.heatmap import heatmap_lines
 from perf_damon.render.text import Canvas, clean, fitted, percent, shorten, table, text_width, wrap
@@ -146,6 +146,9 @@ def attributes_text(target: Target) -> str:
         if us is not None:
             guess = " (a guess: 20 samples an interval)" if what == "sample" else ""
             words.append(f"{what} {format_time_us(us)}{guess if target.sample_guessed else ''}")
+    if known.aggr_us is None and target.attributes_inferred and target.nr_snapshots < 2:
+        taken = format_time_us(interval_ns(target) / 1e3)
+        words.append(f"aggregate {taken} (a guess: one snapshot does not tell)")
     if known.min_nr_regions is not None and known.max_nr_regions is not None:
         words.append(f"{known.min_nr_regions} … {known.max_nr_regions} regions")
     if target.attributes_inferred:

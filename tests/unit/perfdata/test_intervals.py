@@ -160,6 +160,14 @@ def test_intervals_of_damons_own_monitoring(tmp_path, capsys, gaps):
     assert "100 ms" not in text
 
 
+def test_one_snapshot_tells_no_interval(tmp_path, capsys):
+    """What is taken for it is said to be a guess."""
+    text = said(recorded(tmp_path, [], attributes=None), capsys)
+    assert "aggregate 100 ms (a guess: one snapshot does not tell)" in text
+    text = said(recorded(tmp_path, [3200], attributes=None), capsys)
+    assert "aggregate 3.2 s, concluded" in text and "does not tell" not in text
+
+
 def test_known_and_met_intervals_need_no_words(tmp_path, capsys):
     text = said(recorded(tmp_path, [100] * 30), capsys)
     for word in ("guess", "largest count", "intervals tuned", "intervals changed", "apart"):

@@ -22,6 +22,12 @@ if [ "$(cat /sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds)" -ne 0 ]; then
 	echo "SKIP: DAMON is in use"
 	exit 2
 fi
+for enabled in /sys/module/damon_*/parameters/enabled; do
+	if [ "$(cat "$enabled" 2>/dev/null)" = Y ]; then
+		echo "SKIP: DAMON is in use by the kernel itself ($enabled)"
+		exit 2
+	fi
+done
 
 dir=$(mktemp -d /tmp/perf-damon.XXXXXX)
 
