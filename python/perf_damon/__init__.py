@@ -25,6 +25,9 @@ __all__ = ["DataError", "Error", "UsageError", "__version__", "open"]
 def open(path: str | os.PathLike[str] = "perf.data", *, force: bool = False) -> Recording:
     """Read a recording of DAMON's `damon:damon_aggregated` events from a perf.data file.
 
+    Also of `damon:damon_region_aggregated` (Linux 7.2 and newer), which tells probes' hits:
+    `.regions.probe_hits`. A region that both tell is one row.
+
     `force` is perf's: also read files of other users.
 
     Raises perf_damon.DataError (what is wrong with the file) or OSError (it cannot be

@@ -2,6 +2,7 @@
 """The model of a recording: columns of regions, the targets they belong to, the mappings.
 
 A row is one `damon:damon_aggregated` event: one region at the end of one aggregation interval.
+Where the kernel also tells it by `damon:damon_region_aggregated`, with probes' hits, a row is both.
 Rows are numpy columns, never objects: an hour's recording has tens of millions of them.
 The rows of a Recording are grouped by target and ordered by time within it, so that a
 target's columns are slices of the whole, not copies.
@@ -73,6 +74,15 @@ class Regions(Table):
     recorded kernel does not tell."""
     nr_regions: Column
     """uint32 (n,): how many regions the target had in this snapshot, as the kernel says."""
+    probe_hits: Column | None = None
+    """int16 (n, probes): samples that found what a probe of the context asks for, say anonymous
+    memory; UNTOLD where the context had no such probe then, or the event that tells it was lost.
+    None where there are no probes, or the recorded kernel does not tell."""
+
+    @property
+    def nr_probes(self) -> int:
+        """How many probes there are hits of."""
+        return 0 if self.probe_hits is None else self.probe_hits.shape[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -102,6 +112,8 @@ class Applied(Table):
     """uint32 (n,): as in Regions."""
 
 
+UNTOLD = -1
+"""In Regions.probe_hits: not known."""
 WHYS = ("above_high", "below_low", "disabled")
 """Why DARC has stopped, as the tracepoint numbers it."""
 STARTED = -1
@@ -374,7 +386,8 @@ class Recording:
         Columns: kdamond, target (id), pid (nullable), comm (the process's name, or None), snapshot
         (index within the target), time (seconds since the first event), start, end, size (bytes),
         nr_accesses, rate (0…1), age (seconds; NaN where unknown), mapping (what the region's first
-        byte is mapped to, or the first mapping inside of it, or None).
+        byte is mapped to, or the first mapping inside of it, or None). For each of the recording's
+        probes, probe_0, probe_1 …: the samples that it hit (nullable, where there was none).
         """
         import pandas
 
@@ -475,6 +488,11 @@ def _frame(target: Target, start_time: int, mappings: Mappings) -> pandas.DataFr
     age = np.full(count, np.nan)
     if regions.age is not None:
         age = target.age_ns(regions.age, snapshot) / 1e9
+    probes = {}
+    for probe in range(regions.nr_probes):
+        hits = regions.probe_hits[:, probe]
+        probes[f"probe_{probe}"] = pandas.array(hits, dtype="Int16")
+        probes[f"probe_{probe}"][hits == UNTOLD] = pandas.NA
     return pandas.DataFrame(
         {
             "kdamond": np.full(count, target.kdamond, dtype=np.int32),
@@ -490,5 +508,6 @@ def _frame(target: Target, start_time: int, mappings: Mappings) -> pandas.DataFr
             "rate": np.minimum(regions.nr_accesses / target.max_nr_accesses, 1.0),
             "age": age,
             "mapping": _mapping_names(target, mappings, regions),
+            **probes,
         }
     )

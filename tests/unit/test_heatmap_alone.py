@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import recordings
 from perfdata.test_script import needs_perf
-from perfdata.writer import Event, Writer, damon_event, dummy_event
+from perfdata.writer import Event, Writer, damon_event, dummy_event, region_event
 from test_plugin import RECORDING, ROOT, SCRIPT, SCRIPTS, TOLD, written
 
 import perf_damon
@@ -102,6 +102,23 @@ def test_draws_what_perfs_module_reads(tmp_path, module, told):
     assert done.returncode == 0
     assert closed(done.stdout) == drawn(tmp_path / "plain", height=12)
     assert ("it's" in done.stdout) == told
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_both_events_are_drawn_as_one(tmp_path, module, old):
+    writer = Writer(events=[damon_event(), region_event(), dummy_event()])
+    for i in range(9):
+        rows = [(0x10000, 0x20000, i % 3, i), (0x20000, 0x40000, 20 - i, i)]
+        at = 10**9 + i * 10**8
+        if old:
+            writer.regions(time=at, regions=rows)
+        fixed = {"hits": [b"\x01\x0a"] * 2, "event": writer.events[1]}
+        writer.probed(time=at + 50, regions=rows, **fixed)
+    (tmp_path / "plain").write_bytes(writer.content())
+    (tmp_path / "piped").write_bytes(writer.piped())
+    done = alone("-i", tmp_path / "piped", "--height", "8", **module)
+    assert (done.stderr, done.returncode) == ("through the session\nsaid by perf\n", 0)
+    assert closed(done.stdout) == drawn(tmp_path / "plain", height=8)
 
 
 def test_a_kernel_without_age_and_events_of_others(tmp_path, module):

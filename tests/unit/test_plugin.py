@@ -14,7 +14,7 @@ from typing import TextIO
 
 import pytest
 import recordings
-from perfdata.writer import Writer, damon_event, dummy_event
+from perfdata.writer import Writer, damon_event, dummy_event, region_event
 
 import perf_damon
 from perf_damon.analysis.select import Selected
@@ -96,6 +96,31 @@ def test_draws_what_the_report_draws():
         Options(view="heatmap", height=10),
     )
     assert done.stdout == "".join(report.text(Canvas()))
+
+
+@pytest.mark.parametrize("told", ["both", "new"])
+def test_both_events_are_drawn_as_one(tmp_path: Path, told: str) -> None:
+    writer = Writer(events=[damon_event(), region_event(), dummy_event()])
+    plain = Writer()
+    for i in range(9):
+        at = 10**9 + i * 10**8
+        rows = [(0x10000, 0x20000, i % 3, i), (0x20000, 0x40000, 20 - i, i)]
+        plain.regions(time=at + 50, regions=rows)
+        if told == "both":
+            writer.regions(time=at, regions=rows)
+        # The last snapshot's second region is told by the first event alone.
+        count = 2 if told == "new" or i < 8 else 1
+        fixed = {"hits": [b"\x01\x0a"] * count, "event": writer.events[1]}
+        writer.probed(time=at + 50, regions=rows[:count], nr_regions=2, **fixed)
+    (tmp_path / "both").write_bytes(writer.content())
+    (tmp_path / "plain").write_bytes(plain.content())
+    drawn = [
+        perf("script", "-s", SCRIPT, "-i", tmp_path / name, "--", "--height", "8")
+        for name in ("both", "plain")
+    ]
+    assert [(said(done), done.returncode) for done in drawn] == [("", 0)] * 2
+    # It is said how long the recording is, which begins with the first event.
+    assert drawn[0].stdout == drawn[1].stdout
 
 
 TOLD = Parameters(

@@ -78,6 +78,8 @@ class Block:
     end: Column
     nr_accesses: Column
     age: Column | None
+    probe_hits: Column | None = None
+    """int16 (n, probes), as in Regions."""
 
 
 def interval_ns(target: Target) -> int:
@@ -191,7 +193,8 @@ def cut(view: View, rows: slice | Column) -> tuple[Column, Column, Column]:
 def _block(view: View, first: int, nr_units: int, unit: Column, rows: slice | Column) -> Block:
     start, end, nr_accesses = cut(view, rows)
     age = None if view.regions.age is None else view.regions.age[rows]
-    columns = [unit, start, end, nr_accesses, age]
+    hits = None if view.regions.probe_hits is None else view.regions.probe_hits[rows]
+    columns = [unit, start, end, nr_accesses, age, hits]
     keep = end > start
     if not keep.all():
         columns = [None if column is None else column[keep] for column in columns]

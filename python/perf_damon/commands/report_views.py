@@ -188,7 +188,7 @@ class Report:
         """Pieces of a report for programs."""
         view, form = self.options.view, self.options.format
         if view == "regions":
-            yield regions.CSV_HEAD if form == "csv" else ""
+            yield regions.csv_head(self.recording.regions.nr_probes) if form == "csv" else ""
             yield from self._regions(form)
         elif view == "applied":
             yield applied.CSV_HEAD if form == "csv" else ""

@@ -21,7 +21,16 @@ from perf_damon.perfdata.applied import AppliedCollector
 from perf_damon.perfdata.assemble import acted_on, assemble
 from perf_damon.perfdata.container import Attr, Container
 from perf_damon.perfdata.darc import DarcCollector, ZoneNames
-from perf_damon.perfdata.events import EventCollector, Events, find_event, names_of, no_events
+from perf_damon.perfdata.events import (
+    EVENTS,
+    EventCollector,
+    Events,
+    find_event,
+    find_events,
+    join,
+    names_of,
+    no_events,
+)
 from perf_damon.perfdata.samples import SampleCollector
 from perf_damon.perfdata.script import ScriptReader
 from perf_damon.perfdata.session import SessionError, SessionWalk, session_module
@@ -80,35 +89,35 @@ def _read_columns(
     """Read the records of a plain file, or those of a session and what perf script tells beside."""
     darc = _darc_events(file, parts)
     acted = _event_of(file, parts, tracing.APPLY_EVENT)
+    regions: list[tuple[Attr, EventFormat]] = []
     try:
-        attr, event = _damon_event(file, parts)
+        regions = _damon_events(file, parts)
     except DataError:
-        others = [acted, *darc] if acted else darc
-        if not others:
+        if not acted and not darc:
             raise
-        attr, event = others[0][0], None
     _keep_freed_memory()
-    found = _collect(file, parts, attr, event, acted, darc, walk=walk)
+    found = _collect(file, parts, regions, acted, darc, walk=walk)
     if times.doubtful([one.times() for one in found.collectors]):
         # Once more, with what tells the buffers apart, that few files need.
-        found = _collect(file, parts, attr, event, acted, darc, walk=walk, streams=True)
+        found = _collect(file, parts, regions, acted, darc, walk=walk, streams=True)
         found.drop_wrong_times()
     sideband = beside or found.sideband
+    losses = Losses(
+        events=sideband.lost_events,
+        truncated_bytes=found.truncated_bytes + parts.missing,
+        skipped_records=found.skipped_records
+        + sum(c.skipped_records for c in found.collectors)
+        + (beside is not None and beside.failed),
+    )
     return _recording(
         parts.path,
         parts.size,
         container.header(file, parts),
-        no_events() if found.events is None else found.events.events(),
+        found.regions(),
         None if found.applied is None else found.applied.applied(),
         _darc_of(found.turns, found.zones) if darc else None,
         sideband,
-        Losses(
-            events=sideband.lost_events,
-            truncated_bytes=found.truncated_bytes + parts.missing,
-            skipped_records=found.skipped_records
-            + sum(c.skipped_records for c in found.collectors)
-            + (beside is not None and beside.failed),
-        ),
+        losses,
     )
 
 
@@ -117,7 +126,7 @@ class _Found:
     """What one pass over the data collects."""
 
     sideband: SidebandCollector
-    events: EventCollector | None = None
+    events: list[EventCollector] = field(default_factory=list)
     applied: AppliedCollector | None = None
     turns: dict[str, DarcCollector] = field(default_factory=dict)
     zones: ZoneNames = field(default_factory=ZoneNames)
@@ -127,7 +136,15 @@ class _Found:
     @property
     def collectors(self) -> list[SampleCollector]:
         """Those of samples."""
-        return [one for one in (self.events, self.applied, *self.turns.values()) if one is not None]
+        applied = () if self.applied is None else (self.applied,)
+        return [*self.events, *applied, *self.turns.values()]
+
+    def regions(self) -> Events:
+        """The rows of all events that tell of regions; what was collected for them goes."""
+        events = no_events()
+        while self.events:
+            events = join(events, self.events.pop(0).events())
+        return events
 
     def drop_wrong_times(self) -> None:
         """Take out the samples whose time stamps cannot be."""
@@ -143,8 +160,7 @@ class _Found:
 def _collect(
     file: BinaryIO,
     parts: Container,
-    attr: Attr,
-    event: EventFormat | None,
+    regions: list[tuple[Attr, EventFormat]],
     acted: tuple[Attr, EventFormat] | None,
     darc: list[tuple[Attr, EventFormat]],
     *,
@@ -152,11 +168,12 @@ def _collect(
     streams: bool = False,
 ) -> _Found:
     size, path = parts.data.size, parts.path
-    found = _Found(SidebandCollector(attr))
-    if event is not None:
-        many = len(parts.attrs) > 1
-        found.events = EventCollector(
-            attr, event, others=many, data_size=size, path=path, streams=streams
+    first = (regions or ([acted] if acted else darc))[0]
+    found = _Found(SidebandCollector(first[0]))
+    many = len(parts.attrs) > 1
+    for one in regions:
+        found.events.append(
+            EventCollector(*one, others=many, data_size=size, path=path, streams=streams)
         )
     if acted is not None:
         found.applied = AppliedCollector(*acted, data_size=size, path=path, streams=streams)
@@ -278,15 +295,15 @@ def _event_of(
     return find_event(parts.attrs, formats, name, system)
 
 
-def _damon_event(file: BinaryIO, parts: Container) -> tuple[Attr, EventFormat]:
-    """The attribute and the format of damon:damon_aggregated. Raises DataError."""
+def _damon_events(file: BinaryIO, parts: Container) -> list[tuple[Attr, EventFormat]]:
+    """The attributes and formats of those that tell of regions. Raises DataError for none."""
     formats = tracing.parse_tracing_data(parts.feature(file, container.TRACING_DATA))
-    if found := find_event(parts.attrs, formats, tracing.EVENT):
+    if found := find_events(parts.attrs, formats):
         return found
     if not formats and any(a.type == container.TYPE_TRACEPOINT for a in parts.attrs):
         # perf writes the formats last. The kernel that recorded may be the one that runs.
-        running = tracing.running_kernel_format()
-        if running and (found := find_event(parts.attrs, [running], tracing.EVENT)):
+        running = [tracing.running_kernel_format(name) for name in EVENTS]
+        if found := find_events(parts.attrs, [one for one in running if one is not None]):
             return found
         what = "perf record did not finish it" if not parts.missing else "the file is cut off"
         if parts.complete:
@@ -314,7 +331,7 @@ def _recorded(file: BinaryIO, parts: Container) -> set[str] | None:
 
 def _ours(word: str) -> list[str]:
     """Which of the events that are read a word of perf's command line names."""
-    known = {tracing.EVENT: tracing.SYSTEM, tracing.APPLY_EVENT: tracing.SYSTEM}
+    known = dict.fromkeys((*EVENTS, tracing.APPLY_EVENT), tracing.SYSTEM)
     known |= dict.fromkeys(darc_events.EVENTS, darc_events.SYSTEM)
     return [name for name, system in known.items() if f"{system}:{name}" in word]
 

@@ -54,6 +54,7 @@ def assemble(
         nr_accesses=columns["nr_accesses"],
         age=columns.get("age"),
         nr_regions=columns["nr_regions"],
+        probe_hits=columns.get("probe_hits"),
     )
     searched = mappings if _few_enough(len(keys), mappings) else None
     kdamonds = {k.tid: k for k in parameters.kdamonds} if parameters else {}

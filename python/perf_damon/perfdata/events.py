@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The events damon:damon_aggregated as columns of regions, each with its target."""
+"""The events damon:damon_aggregated and damon:damon_region_aggregated as columns of regions.
+
+Each region with its target; the second event also tells what probes have hit: see probes.py.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,16 @@ import numpy as np
 
 from perf_damon.errors import DataError
 from perf_damon.perfdata.container import DUMMY, TYPE_TRACEPOINT, Attr
-from perf_damon.perfdata.layout import FIELDS, raw_fields
+from perf_damon.perfdata.layout import FIELDS, HITS, raw_fields
+from perf_damon.perfdata.probes import Hits, doubled, joined_keys, wider
 from perf_damon.perfdata.samples import SampleCollector
-from perf_damon.perfdata.tracing import SYSTEM, EventFormat
+from perf_damon.perfdata.tracing import EVENT, REGION_EVENT, SYSTEM, EventFormat
+from perf_damon.perfdata.walk import Block
+from perf_damon.recording import Column
 
 MAX_TARGETS = 1 << 16
+EVENTS = (EVENT, REGION_EVENT)
+"""Those that tell of a region, in the order in which the kernel does."""
 _KINDS = {
     "time": np.uint64,
     "start": np.uint64,
@@ -24,6 +32,8 @@ _KINDS = {
     "nr_regions": np.uint32,
 }
 _FEW = 8
+_LOCATION = 4
+"""Bytes of a field that tells where something lies."""
 _HARDWARE = (
     *("cycles", "instructions", "cache-references", "cache-misses", "branches", "branch-misses"),
     *("bus-cycles", "stalled-cycles-frontend", "stalled-cycles-backend", "ref-cycles"),
@@ -38,10 +48,11 @@ _SOFTWARE = (
 
 @dataclass
 class Events:
-    """Columns of damon_aggregated events of equal length, in the order of the file."""
+    """Columns of one row a region, of equal length, in the order of the file."""
 
     columns: dict[str, np.ndarray]
-    """time, start, end, nr_accesses, nr_regions as in recording.Regions, and age if recorded."""
+    """time, start, end, nr_accesses, nr_regions as in recording.Regions; age and probe_hits if
+    recorded."""
     target: np.ndarray
     """uint16 (n,): index into keys."""
     keys: list[tuple[int, int]]
@@ -51,7 +62,7 @@ class Events:
 
 
 class EventCollector(SampleCollector):
-    """Takes blocks, picks damon_aggregated's samples out of them, and keeps their fields."""
+    """Takes blocks, picks one of these events' samples out of them, and keeps their fields."""
 
     def __init__(
         self,
@@ -68,7 +79,11 @@ class EventCollector(SampleCollector):
         Raises DataError where the event's samples lack what is needed.
         """
         hint = "perf damon reads target_id, nr_regions, start, end, nr_accesses and age"
-        fields = raw_fields(event, path, hint, FIELDS, optional=("age",))
+        hits = event.fields.get(HITS)
+        optional = ["age"]
+        if hits is not None and hits.located and hits.size == _LOCATION:
+            optional.append(HITS)
+        fields = raw_fields(event, path, hint, [*FIELDS[:-1], *optional], optional=optional)
         super().__init__(
             attr, fields, _KINDS, others=others, data_size=data_size, path=path, streams=streams
         )
@@ -76,8 +91,47 @@ class EventCollector(SampleCollector):
         self._keys: dict[tuple[int, int], int] = {}
         self._ordered = True
         self._last_time = 0
+        self._hits = Hits(self._capacity) if HITS in fields else None
+        self._located = (np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64))
+        """Of the rows that are kept next: the words that their hits lie in, the places of these
+        in bytes, and how many there are."""
+
+    def take(self, block: Block) -> None:
+        """Keep the block's samples of the event."""
+        if self._hits is None:
+            super().take(block)
+        else:
+            self._take_located(block.words, *self._samples(block))
+
+    def _take_located(self, words: np.ndarray, at: np.ndarray, sizes: np.ndarray) -> None:
+        """Keep the samples of `sizes` bytes whose headers are words[at], and probes' hits."""
+        layout = self._layout
+        shift = layout.shifts(words, at) if layout.variable else np.zeros(len(at), np.int64)
+        fits = sizes >= self._need + shift
+        if not fits.all():
+            self._skip(~fits)
+            at, sizes, shift = at[fits], sizes[fits], shift[fits]
+        if not len(at):
+            return
+        _, raw = self._overlay(words, at, shift)
+        location = raw[HITS].astype(np.int64)
+        offset, length = location & 0xFFFF, location >> 16
+        before = layout.raw + 4 + shift
+        kin = raw["common_type"] == self._type
+        self._skip(~kin)
+        good = kin & self._sensible(raw, raw)
+        good &= (length == 0) | (offset >= self._raw_end)
+        good &= (offset + length <= raw["raw_size"]) & (before + offset + length <= sizes)
+        self.skipped_records += int((kin & ~good).sum())
+        rows = np.flatnonzero(good)
+        if len(rows):
+            at = at[rows]
+            self._located = (words, at * 8 + before[rows] + offset[rows], length[rows])
+            self._keep(*self._overlay(words, at, shift[rows]))
 
     def _kept(self, head: np.ndarray, raw: np.ndarray, first: int) -> None:
+        if self._hits is not None:
+            self._hits.put(*self._located, first)
         self._mark_targets(head["tid"].copy(), raw["target_id"].copy(), first)
         time = self._columns["time"][first : self._count]
         if self._ordered:
@@ -120,6 +174,8 @@ class EventCollector(SampleCollector):
 
     def _drop(self, kept: np.ndarray) -> None:
         self._target[: len(kept)] = self._target[: self._count][kept]
+        if self._hits is not None:
+            self._hits.keep(kept, self._count)
         super()._drop(kept)
         time = self.times()
         self._ordered = bool((time[1:] >= time[:-1]).all())
@@ -132,12 +188,59 @@ class EventCollector(SampleCollector):
         """All that was kept."""
         columns = self.columns()
         columns.pop("stream", None)
+        hits = None if self._hits is None else self._hits.table(self._count)
+        if hits is not None:
+            columns[HITS] = hits
         return Events(
             columns=columns,
             target=self._target[: self._count],
             keys=list(self._keys),
             ordered=self._ordered,
         )
+
+
+def join(one: Events, other: Events) -> Events:
+    """The events damon_aggregated and damon_region_aggregated as one: each region is one row.
+
+    Of a region that both tell it is the second one's row. Raises DataError for too many targets.
+    """
+    kept = np.ones(len(one.target), bool)
+    kept[pairs(one, other)[0]] = False
+    return chained(picked(one, kept), other)
+
+
+def pairs(one: Events, other: Events) -> tuple[Column, Column]:
+    """int64 (n,) each: the rows of the two events of the regions that both tell."""
+    _, places = joined_keys(one.keys, other.keys, MAX_TARGETS)
+    return doubled((one.columns, other.columns), (one.target, places[other.target]))
+
+
+def picked(events: Events, rows: Column) -> Events:
+    """Some of the rows (bool (n,)), in their order."""
+    if rows.all():
+        return events
+    columns = {name: column[rows] for name, column in events.columns.items()}
+    return Events(columns, events.target[rows], events.keys, events.ordered)
+
+
+def chained(one: Events, other: Events) -> Events:
+    """The rows of both, one behind the other. Raises DataError for too many targets."""
+    if not len(one.target) or not len(other.target):
+        return one if len(one.target) else other
+    keys, places = joined_keys(one.keys, other.keys, MAX_TARGETS)
+    columns = {
+        name: np.concatenate((one.columns[name], other.columns[name]))
+        for name in _KINDS
+        if name in one.columns and name in other.columns
+    }
+    hits = [events.columns.get(HITS) for events in (one, other)]
+    width = max((table.shape[1] for table in hits if table is not None), default=0)
+    if width:
+        first = wider(hits[0], len(one.target), width)
+        columns[HITS] = np.concatenate((first, wider(hits[1], len(other.target), width)))
+    time = columns["time"]
+    ordered = bool((time[1:] >= time[:-1]).all())
+    return Events(columns, np.concatenate((one.target, places[other.target])), keys, ordered)
 
 
 def names_of(
@@ -160,6 +263,14 @@ def names_of(
             name = known[attr.config]
         found.append(name or f"event {attr.config:#x} of type {attr.type}")
     return list(dict.fromkeys(found))
+
+
+def find_events(
+    attrs: Sequence[Attr], formats: Sequence[EventFormat]
+) -> list[tuple[Attr, EventFormat]]:
+    """The attributes and formats of those that tell of regions, as far as they are recorded."""
+    found = (find_event(attrs, formats, name) for name in EVENTS)
+    return [one for one in found if one is not None]
 
 
 def find_event(

@@ -45,6 +45,8 @@ _READ_LOST = 1 << 4
 
 FIELDS = ("target_id", "nr_regions", "start", "end", "nr_accesses", "age")
 """Fields of damon:damon_aggregated; only the last may be missing."""
+HITS = "probe_hits"
+"""What damon:damon_region_aggregated has beside them: a byte for each probe, behind the fields."""
 APPLY_FIELDS = ("context_idx", "scheme_idx", "target_idx", *FIELDS[1:])
 """Fields of damon:damos_before_apply."""
 

@@ -153,14 +153,19 @@ class SampleCollector(ABC):
         new = {name: column[first:last] for name, column in self._columns.items()}
         for name, column in new.items():
             column[:] = (head if name in ("time", "stream") else raw)[name]
-        good = (new["start"] < new["end"]) & (new["nr_regions"] != 0)
-        good &= raw["raw_size"] >= self._raw_end
+        good = self._sensible(new, raw)
         if not good.all():
             self.skipped_records += int((~good).sum())
             self._keep_some(head, raw, good)
             return
         self._count = last
         self._kept(head, raw, first)
+
+    def _sensible(self, fields: Mapping[str, Column] | Column, raw: Column) -> Column:
+        """bool (n,): whether the fields of these samples hold what they should."""
+        good = (fields["start"] < fields["end"]) & (fields["nr_regions"] != 0)
+        good &= raw["raw_size"] >= self._raw_end
+        return good
 
     def _skip(self, which: np.ndarray) -> None:
         """Count samples that are not like the event's, unless they may be another event's."""

@@ -23,14 +23,18 @@ from perf_damon.errors import DataError
 from perf_damon.perfdata import times
 from perf_damon.perfdata.applied import in_order
 from perf_damon.perfdata.darc import EVENTS, ZoneNames, build
-from perf_damon.perfdata.events import MAX_TARGETS, Events, no_events
+from perf_damon.perfdata.events import MAX_TARGETS, Events, join, no_events
+from perf_damon.perfdata.layout import HITS
+from perf_damon.perfdata.probes import table, wider
 from perf_damon.perfdata.sideband import COMM_MAX, MappingTable
 from perf_damon.recording import WHYS, Applied, Darc, Mappings
 
 _EVENT = b" damon:damon_aggregated: "
+_REGION_EVENT = b" damon:damon_region_aggregated: "
+_HITS = b" probe_hits="
 _APPLY_EVENT = b" damon:damos_before_apply: "
 _LINE = re.compile(
-    rb"\s*\d+\s+\d+\.\d{9}: +damon:damon_aggregated:"
+    rb"\s*\d+\s+\d+\.\d{9}: +damon:damon_(?:region_)?aggregated:"
     rb"\s+target_id=\d+ nr_regions=\d+ \d+-\d+: \d+(?P<age> \d+)?\s*"
 )
 _APPLY_LINE = re.compile(
@@ -82,6 +86,8 @@ class ScriptReader:
         self._force = force
         self._table = MappingTable()
         self._parts: list[np.ndarray] = []
+        self._told: list[tuple[np.ndarray, np.ndarray]] = []
+        """Of damon_region_aggregated: the numbers, and int16 (n, probes) hits."""
         self._acted: list[np.ndarray] = []
         self._zones = ZoneNames()
         self._darc: dict[str, list[list[int]]] = {}
@@ -109,7 +115,7 @@ class ScriptReader:
                 perf.require_tracepoints()
                 raise
             complaint = perf.complaint()
-        some = self._parts or self._acted or self._darc
+        some = self._parts or self._told or self._acted or self._darc
         if not some:
             perf.require_tracepoints()
         if complaint and not some:
@@ -124,15 +130,17 @@ class ScriptReader:
             )
         self.failed = bool(complaint)
         self._drop_wrong_times()
-        if not self._parts and (recorded or some):
-            return no_events()
-        if not self._parts:
+        if not some and not recorded:
             raise DataError(
                 f"{self._path}: no damon:damon_aggregated events; it has "
                 + (", ".join(sorted(self._others)) or "none"),
                 "record one: perf damon record PID",
             )
-        return self._events()
+        told = [numbers for numbers, _ in self._told]
+        hits = [found for _, found in self._told]
+        self._told = []
+        parts, self._parts = self._parts, []
+        return join(self._events(parts, []), self._events(told, hits))
 
     def read_beside(self) -> None:
         """Read only what stands beside the samples: mappings, names, what was lost.
@@ -183,24 +191,41 @@ class ScriptReader:
 
     def _take(self, block: bytes) -> None:
         lines = block.splitlines()
-        ours, acted = lines, []
+        ours, told, acted = lines, [], []
         if block.count(_EVENT) != len(lines):
             ours = [line for line in lines if _EVENT in line]
+            told = [line for line in lines if _REGION_EVENT in line and _EVENT not in line]
             acted = [line for line in lines if _APPLY_EVENT in line and _EVENT not in line]
             for line in lines:
-                if _EVENT in line or _APPLY_EVENT in line:
+                if _EVENT in line or _REGION_EVENT in line or _APPLY_EVENT in line:
                     continue
                 if _DARC_EVENT.search(line):
                     self._take_darc(line)
                 else:
                     self._take_other(line)
         if ours:
-            match = self._match(_LINE, ours[0])
-            count = len(_COLUMNS) if match["age"] else len(_COLUMNS) - 1
-            self._parts.append(self._numbers(ours, count))
+            self._parts.append(self._regions(ours))
+        if told:
+            halves = [line.partition(_HITS) for line in told]
+            numbers = self._regions([half for half, _, _ in halves])
+            self._told.append((numbers, self._hits([half for _, _, half in halves])))
         if acted:
             self._match(_APPLY_LINE, acted[0])
             self._acted.append(self._numbers(acted, len(_APPLY_COLUMNS)))
+
+    def _regions(self, lines: list[bytes]) -> np.ndarray:
+        """uint64 (lines, _COLUMNS): the numbers in the lines; without the age if there is none."""
+        match = self._match(_LINE, lines[0])
+        return self._numbers(lines, len(_COLUMNS) if match["age"] else len(_COLUMNS) - 1)
+
+    def _hits(self, texts: list[bytes]) -> np.ndarray:
+        """int16 (texts, probes): what stands behind the fields, as in `00 1f`."""
+        try:
+            return table([bytes.fromhex(text.decode()) for text in texts])
+        except ValueError:
+            raise DataError(
+                f"{self._path}: perf script prints probes' hits in a form that is not known", ""
+            ) from None
 
     def _match(self, form: re.Pattern[bytes], line: bytes) -> re.Match[bytes]:
         match = form.fullmatch(line)
@@ -264,25 +289,31 @@ class ScriptReader:
             self.lost_events += int(m["count"])
 
     def _drop_wrong_times(self) -> None:
-        columns = [_stamps(part) for part in (*self._parts, *self._acted)]
+        told = [part for part, _ in self._told]
+        columns = [_stamps(part) for part in (*self._parts, *told, *self._acted)]
         columns += [np.array([row[0] for row in rows], np.uint64) for rows in self._darc.values()]
         if not times.doubtful(columns):
             return
         # perf has sorted them: nothing tells in which buffer they were.
         found = iter(times.wrong(columns))
         self._parts = [part[~next(found)] for part in self._parts]
+        kept = [~next(found) for _ in self._told]
+        self._told = [(n[k], hits[k]) for (n, hits), k in zip(self._told, kept, strict=True)]
         self._acted = [part[~next(found)] for part in self._acted]
         for event, rows in self._darc.items():
             kept = ~next(found)
             self._darc[event] = [row for row, keep in zip(rows, kept, strict=True) if keep]
-        after = sum(len(part) for part in (*self._parts, *self._acted, *self._darc.values()))
+        told = [part for part, _ in self._told]
+        after = sum(map(len, (*self._parts, *told, *self._acted, *self._darc.values())))
         self.skipped_records = sum(map(len, columns)) - after
 
-    def _events(self) -> Events:
+    def _events(self, parts: list[np.ndarray], hits: list[np.ndarray]) -> Events:
+        """The events of these numbers, with the hits where there are any."""
+        if not parts:
+            return no_events()
         # A patched kernel may stop telling the age, but not within one recording.
-        width = min(part.shape[1] for part in self._parts)
-        numbers = np.concatenate([part[:, :width] for part in self._parts])
-        self._parts = []
+        width = min(part.shape[1] for part in parts)
+        numbers = np.concatenate([part[:, :width] for part in parts])
         rows = dict(zip(_COLUMNS, numbers.T, strict=False))
         keys, target = np.unique(
             np.column_stack([rows["tid"], rows["target_id"]]), axis=0, return_inverse=True
@@ -297,6 +328,8 @@ class ScriptReader:
         for name in ("nr_accesses", "age", "nr_regions"):
             if name in rows:
                 columns[name] = rows[name].astype(np.uint32)
+        if probes := max((part.shape[1] for part in hits), default=0):
+            columns[HITS] = np.concatenate([wider(part, len(part), probes) for part in hits])
         time = columns["time"]
         return Events(
             columns=columns,

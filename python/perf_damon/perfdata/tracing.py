@@ -15,6 +15,8 @@ from pathlib import Path
 
 SYSTEM = "damon"
 EVENT = "damon_aggregated"
+REGION_EVENT = "damon_region_aggregated"
+"""Of Linux 7.2 and newer: the same of a context with probes, and what these have hit."""
 APPLY_EVENT = "damos_before_apply"
 TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 
@@ -28,6 +30,8 @@ class Field:
     offset: int
     size: int
     signed: bool
+    located: bool = False
+    """It tells where a value of varying length lies: its offset, and above 16 bits its size."""
 
     @property
     def end(self) -> int:
@@ -60,10 +64,14 @@ def parse_format(text: str, system: str = SYSTEM) -> EventFormat | None:
         return None
     fields = {}
     for match in _FIELD.finditer(text):
-        field_name = re.sub(r"\[[^]]*\]", "", match["declaration"]).split()[-1:]
+        words = re.sub(r"\[[^]]*\]", "", match["declaration"]).split()
+        field_name = words[-1:]
         if field_name and len(match["offset"]) < 6 and len(match["size"]) < 6:
             fields[field_name[0]] = Field(
-                int(match["offset"]), int(match["size"]), match["signed"] == "1"
+                int(match["offset"]),
+                int(match["size"]),
+                match["signed"] == "1",
+                "__data_loc" in words,
             )
     return EventFormat(system, name[1], int(id_[1]), fields)
 

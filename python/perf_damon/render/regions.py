@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One line a region and snapshot: for grep and awk, CSV, and JSON lines."""
+"""One line a region and snapshot: for grep and awk, CSV, and JSON lines.
+
+Where a recording tells probes' hits, CSV has columns probe_0, probe_1 … behind the others, which
+are empty where a region has none, and JSON "probe_hits": [3, null …].
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from perf_damon.analysis.mappings import Atlas
 from perf_damon.analysis.view import Block, View, blocks
-from perf_damon.recording import Column
+from perf_damon.recording import UNTOLD, Column
 from perf_damon.render.columns import (
+    ABSENT,
     Lexicon,
     Words,
     decimal,
@@ -25,6 +30,11 @@ from perf_damon.render.text import clean
 
 TEXT_HEAD = "# time_s target start-end size_bytes nr_accesses rate_percent age_s mapping\n"
 CSV_HEAD = "time_ns,kdamond,target,pid,start,end,size,nr_accesses,rate,age_s,mapping\n"
+
+
+def csv_head(probes: int) -> str:
+    """The head line of a recording with so many probes."""
+    return CSV_HEAD[:-1] + "".join(f",probe_{probe}" for probe in range(probes)) + "\n"
 
 
 def region_texts(view: View, atlas: Atlas, format: str) -> Iterator[str]:
@@ -95,6 +105,7 @@ def _csv(view: View, atlas: Atlas, names: Lexicon, block: Block) -> str:
             age,
             comma,
             mapping(atlas, block.start, block.end, names),
+            *(part for hits in _hits(block) for part in (comma, decided(hits, ""))),
             literal("\n", n),
         )
     )
@@ -107,6 +118,11 @@ def _json(view: View, atlas: Atlas, names: Lexicon, block: Block) -> str:
         if block.age is None
         else fixed(age_us(view, block.age, block.first + block.unit), 6)
     )
+    hits = [
+        part
+        for probe, column in enumerate(_hits(block))
+        for part in (literal(',"probe_hits":[' if not probe else ",", n), decided(column, "null"))
+    ]
     head = f',"kdamond":{target.kdamond},"target":{target.id},"pid":{json.dumps(target.pid)}'
     return join(
         (
@@ -124,9 +140,28 @@ def _json(view: View, atlas: Atlas, names: Lexicon, block: Block) -> str:
             age,
             literal(',"mapping":', n),
             mapping(atlas, block.start, block.end, names),
-            literal("}\n", n),
+            *hits,
+            literal("]}\n" if hits else "}\n", n),
         )
     )
+
+
+def _hits(block: Block) -> Sequence[Column]:
+    """The hits of each probe, int16 (n,)."""
+    return () if block.probe_hits is None else block.probe_hits.T
+
+
+def decided(values: Column, otherwise: str) -> Column:
+    """Whole numbers (n,), and a word where they are UNTOLD."""
+    told = values != UNTOLD
+    numbers = decimal(np.where(told, values, 0))
+    if told.all():
+        return numbers
+    word = literal(otherwise, len(values))
+    field = np.full((max(len(numbers), len(word)), len(values)), ABSENT, np.uint8)
+    field[: len(numbers), told] = numbers[:, told]
+    field[: len(word), ~told] = word[:, ~told]
+    return field
 
 
 def quote_csv(text: str) -> str:

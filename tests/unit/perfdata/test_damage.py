@@ -14,23 +14,29 @@ import perf_damon
 from perf_damon.analysis import darc as analysis
 from perf_damon.errors import DataError
 from perf_damon.perfdata import container, tracing
+from perf_damon.recording import UNTOLD
 from perf_damon.render.reclaims import reclaim_lines, reclaims_csv
 from perf_damon.render.text import Canvas
 
-from .writer import Event, Writer, apply_event, damon_event, darc_events, dummy_event
+from .writer import Event, Writer, apply_event, damon_event, darc_events, dummy_event, region_event
 
 
 def sound_file() -> bytes:
     other = Event(config=372, ids=(40,), name="sched_switch", system="sched")
     apply = apply_event()
     darc = darc_events()
-    writer = Writer(events=[damon_event(), other, apply, *darc.values(), dummy_event()])
+    region = region_event()
+    writer = Writer(events=[damon_event(), region, other, apply, *darc.values(), dummy_event()])
     writer.comm(77, "app")
     writer.mmap2(77, 0x10000, 0x8000, "/bin/app")
     writer.fork(77, 78)
     for i in range(40):
         rows = [(0x10000 + n * 0x1000, 0x11000 + n * 0x1000, n, i) for n in range(6)]
         writer.regions(time=10**9 + i * 10**8, regions=rows, tid=500 + i % 2, cpu=i % 2)
+        hits = [bytes((n, i)) for n in range(6)]
+        if i % 2:
+            at = 10**9 + i * 10**8 + 50
+            writer.probed(time=at, regions=rows, hits=hits, event=region, tid=501, cpu=1)
         if i % 3 == 0:
             writer.applied(time=10**9 + i * 10**8 - 9, event=apply, region=rows[0], cpu=i % 2)
         if i % 4 == 0:
@@ -104,7 +110,7 @@ DAMAGED = st.one_of(
 @pytest.fixture(autouse=True, scope="module")
 def formats_of_this_kernel():
     """Files that lost their formats are read on as well."""
-    writer = Writer(events=[damon_event(), apply_event(), *darc_events().values()])
+    writer = Writer(events=[damon_event(), region_event(), apply_event(), *darc_events().values()])
     parsed = {event.name: event for event in tracing.parse_tracing_data(writer.tracing_data())}
     patch = pytest.MonkeyPatch()
     patch.setattr(
@@ -119,6 +125,9 @@ def check(recording):
     regions = recording.regions
     assert (regions.start < regions.end).all()
     assert (regions.nr_regions > 0).all()
+    if (hits := regions.probe_hits) is not None:
+        assert hits.shape == (len(regions), regions.nr_probes)
+        assert ((hits >= UNTOLD) & (hits <= 255)).all()
     assert sum(len(t.regions) for t in recording.targets) == len(regions)
     for target in recording.targets:
         assert target.offsets[0] == 0
@@ -148,6 +157,8 @@ def test_the_sound_file_is_sound(tmp_path):
     recording = perf_damon.open(tmp_path / "sound")
     check(recording)
     assert len(recording.regions) == 240
+    assert recording.regions.nr_probes == 2
+    assert (recording.regions.probe_hits[:, 0] != UNTOLD).sum() == 120
     assert len(recording.applied) == 14
     assert (len(recording.darc.turns), len(recording.darc.reclaims)) == (20, 10)
     assert recording.losses.events == 3

@@ -27,7 +27,7 @@ def test_forms_of_declarations():
     )
     assert parse_format(text).fields == {
         "prev_comm": Field(8, 16, False),
-        "name": Field(24, 4, True),
+        "name": Field(24, 4, True, located=True),
         "page": Field(32, 8, False),
     }
 

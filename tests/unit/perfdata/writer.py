@@ -36,6 +36,16 @@ FIELDS = (
     ("unsigned int age", 44, 4, 0),
 )
 """The fields of Linux 6.12: declaration, offset, size, signed."""
+REGION_FIELDS = (
+    ("unsigned long target_id", 8, 8, 0),
+    ("unsigned long start", 16, 8, 0),
+    ("unsigned long end", 24, 8, 0),
+    ("unsigned int nr_regions", 32, 4, 0),
+    ("unsigned int nr_accesses", 36, 4, 0),
+    ("unsigned int age", 40, 4, 0),
+    ("__data_loc unsigned char[] probe_hits", 44, 4, 0),
+)
+"""Those of Linux 7.2's damon_region_aggregated."""
 APPLY_FIELDS = (
     ("unsigned int context_idx", 8, 4, 0),
     ("unsigned int scheme_idx", 12, 4, 0),
@@ -148,6 +158,9 @@ def format_text(name: str, id_: int, fields: Sequence[tuple[str, int, int, int]]
         values, arguments = _DARC_PRINTS[name], ", ".join(own.get(n, f"REC->{n}") for n in names)
     if any(declaration.endswith(" age") for declaration, *_ in fields):
         values, arguments = f"{values} %u", f"{arguments}, REC->age"
+    if any(declaration.endswith(" probe_hits") for declaration, *_ in fields):
+        where = "__get_dynamic_array(probe_hits), __get_dynamic_array_len(probe_hits)"
+        values, arguments = f"{values} probe_hits=%s", f"{arguments}, __print_hex({where})"
     return "\n".join([*lines, f'print fmt: "{values}", {arguments}', ""])
 
 
@@ -180,6 +193,11 @@ class Event:
 
 def damon_event(**kwargs: object) -> Event:
     return Event(**{"config": 500, "ids": (32, 33), **kwargs})
+
+
+def region_event(**kwargs: object) -> Event:
+    fixed = {"config": 502, "ids": (70, 71), "fields": REGION_FIELDS}
+    return Event(**{**fixed, "name": "damon_region_aggregated", **kwargs})
 
 
 def apply_event(**kwargs: object) -> Event:
@@ -305,6 +323,35 @@ class Writer:
             }
             raw = event.raw(tid, values)
             self.sample(event, time=time + i * step, tid=tid, raw=raw, cpu=cpu, **kwargs)
+
+    def probed(
+        self,
+        *,
+        time: int,
+        regions: Iterable[tuple[int, int, int, int]],
+        hits: Sequence[bytes],
+        event: Event,
+        tid: int = 500,
+        target_id: int = 0,
+        cpu: int = 0,
+        nr_regions: int | None = None,
+        step: int = 100,
+        location: int | None = None,
+        chain: Sequence[int] = (),
+    ) -> None:
+        """A snapshot as damon_region_aggregated tells it, with the hits of each region's probes.
+
+        `location` is where these are said to be, if not where they are.
+        """
+        rows = list(regions)
+        size = max(offset + size for _, offset, size, _ in event.fields)
+        names = ("start", "end", "nr_accesses", "age")
+        for i, (row, bytes_) in enumerate(zip(rows, hits, strict=True)):
+            values = {"target_id": target_id, "nr_regions": nr_regions or len(rows)}
+            values |= dict(zip(names, row, strict=True))
+            values["probe_hits"] = size | len(bytes_) << 16 if location is None else location
+            raw = event.raw(tid, values) + bytes_
+            self.sample(event, time=time + i * step, tid=tid, raw=raw, cpu=cpu, chain=chain)
 
     def applied(
         self,

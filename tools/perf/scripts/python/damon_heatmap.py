@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from perf_damon.parameters import Parameters
 
 EVENT = "damon:damon_aggregated"
+REGION_EVENT = "damon:damon_region_aggregated"
 USAGE = 129
 FAILED = 255
 BROKEN_PIPE = 141
@@ -42,6 +43,8 @@ FIELDS = 6  # time, start, end, nr_accesses, age, nr_regions
 
 events: dict[tuple[int, int], array] = {}
 """FIELDS numbers an event, by (kdamond's thread id, target id)."""
+region_events: dict[tuple[int, int], array] = {}
+"""Those of damon_region_aggregated, which tells the same regions once more if they have probes."""
 without_age = False
 options = argparse.Namespace()
 ALONE = "perf_trace_context" not in sys.builtin_module_names
@@ -129,21 +132,26 @@ def begin() -> None:
         )
 
 
-def collect(target: tuple[int, int], numbers: tuple[int, ...], age: tuple[Any, ...]) -> None:
+def collect(
+    kept: dict[tuple[int, int], array],
+    target: tuple[int, int],
+    numbers: tuple[int, ...],
+    age: tuple[Any, ...],
+) -> None:
     """Keep an event."""
     global without_age
     if not age or not isinstance(age[0], int):
         without_age = True
         age = (0,)
-    if target not in events:
-        events[target] = array("Q")
+    if target not in kept:
+        kept[target] = array("Q")
     time, start, end, nr_accesses, nr_regions = numbers
-    events[target].extend((time, start, end, nr_accesses, age[0], nr_regions))
+    kept[target].extend((time, start, end, nr_accesses, age[0], nr_regions))
 
 
 def end() -> None:
     """Draw all targets."""
-    if not events:
+    if not events and not region_events:
         leave(
             FAILED,
             f"no {EVENT} events in the input\n"
@@ -226,11 +234,26 @@ def recorded(told: Parameters | None) -> tuple[Any, Any]:
     import numpy as np
 
     from perf_damon.perfdata.assemble import assemble
-    from perf_damon.perfdata.events import Events
+    from perf_damon.perfdata.events import join
     from perf_damon.recording import Mappings
 
-    keys = sorted(events)
-    tables = [np.frombuffer(events[key], np.uint64).reshape(-1, FIELDS) for key in keys]
+    none = np.zeros(0, np.uint64)
+    mappings = Mappings(none, none.astype(np.int32), none, none, none, none.astype(np.int32), ())
+    both = join(columns_of(events), columns_of(region_events))
+    _, targets = assemble(both, mappings, {}, told)
+    return targets, mappings
+
+
+def columns_of(kept: dict[tuple[int, int], array]) -> Any:
+    """One of the events as columns."""
+    import numpy as np
+
+    from perf_damon.perfdata.events import Events, no_events
+
+    if not kept:
+        return no_events()
+    keys = sorted(kept)
+    tables = [np.frombuffer(kept[key], np.uint64).reshape(-1, FIELDS) for key in keys]
     table = np.concatenate(tables)
     kinds = {
         "time": np.uint64,
@@ -244,10 +267,7 @@ def recorded(told: Parameters | None) -> tuple[Any, Any]:
     if without_age:
         del rows["age"]
     index = np.repeat(np.arange(len(keys)), [len(table) for table in tables]).astype(np.uint16)
-    none = np.zeros(0, np.uint64)
-    mappings = Mappings(none, none.astype(np.int32), none, none, none, none.astype(np.int32), ())
-    _, targets = assemble(Events(rows, index, keys, False), mappings, {}, told)
-    return targets, mappings
+    return Events(rows, index, keys, False)
 
 
 def alone() -> None:
@@ -267,10 +287,11 @@ def show(file: str) -> None:
     """Draw what a file has: through perf's module, else through perf_damon."""
     import perf_damon
 
-    if through_session(file) and events:
+    if through_session(file) and (events or region_events):
         draw(*recorded(header_parameters(file)))
         return
     events.clear()
+    region_events.clear()
     recording = perf_damon.open(file)
     if not recording.targets:
         end()
@@ -285,7 +306,7 @@ def through_session(file: str) -> bool:
         return False
     if not (hasattr(perf, "session") and hasattr(perf, "data")):
         return False
-    ours: dict[tuple[int, int], bool] = {}
+    ours: dict[tuple[int, int], dict[tuple[int, int], array] | None] = {}
     failed: list[BaseException] = []
 
     def sampled(sample: Any) -> None:
@@ -297,11 +318,15 @@ def through_session(file: str) -> bool:
             kind = (event.type, event.config)
             if kind not in ours:
                 # evsel(damon:damon_aggregated), or evsel(tracepoint/damon:damon_aggregated/)
-                ours[kind] = EVENT in re.split("[(/)]", str(event))
-            if ours[kind]:
+                names = re.split("[(/)]", str(event))
+                known = {EVENT: events, REGION_EVENT: region_events}
+                ours[kind] = next((kept for name, kept in known.items() if name in names), None)
+            kept = ours[kind]
+            if kept is not None:
                 numbers = (sample.start, sample.end, sample.nr_accesses, sample.nr_regions)
                 age = (getattr(sample, "age", None),)
-                collect((sample.sample_tid, sample.target_id), (sample.sample_time, *numbers), age)
+                target = (sample.sample_tid, sample.target_id)
+                collect(kept, target, (sample.sample_time, *numbers), age)
         except BaseException as error:
             failed.append(error)
 
@@ -352,7 +377,30 @@ def damon__damon_aggregated(
 ) -> None:
     """perf calls it for each event; kernels before 5.15 tell no age."""
     time = common_secs * 1_000_000_000 + common_nsecs
-    guarded(collect, (common_pid, target_id), (time, start, end, nr_accesses, nr_regions), age)
+    numbers = (time, start, end, nr_accesses, nr_regions)
+    guarded(collect, events, (common_pid, target_id), numbers, age)
+
+
+def damon__damon_region_aggregated(
+    event_name: str,
+    context: Any,
+    common_cpu: int,
+    common_secs: int,
+    common_nsecs: int,
+    common_pid: int,
+    common_comm: str,
+    common_callchain: Any,
+    target_id: int,
+    start: int,
+    end: int,
+    nr_regions: int,
+    nr_accesses: int,
+    *age: Any,
+) -> None:
+    """perf calls it for each event of kernels from 7.2 on, with the hits of probes at the end."""
+    time = common_secs * 1_000_000_000 + common_nsecs
+    numbers = (time, start, end, nr_accesses, nr_regions)
+    guarded(collect, region_events, (common_pid, target_id), numbers, age)
 
 
 def trace_unhandled(*_: Any) -> None:
