@@ -44,7 +44,4 @@ def available_operations(sysfs: Sysfs, context: str) -> list[str] | None:
 
 def tracepoints(system: System) -> list[str]:
     """Names of DAMON's tracepoints that the kernel has."""
-    event = system.tracing_event()
-    if event is None:
-        return []
-    return [name for name in _TRACEPOINTS if (event.parent / name).is_dir()]
+    return [name for name in _TRACEPOINTS if system.tracing_event(name) is not None]

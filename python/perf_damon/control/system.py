@@ -15,6 +15,8 @@ from perf_damon.control.sysfs import Sysfs
 from perf_damon.errors import Error
 
 EVENT = "damon_aggregated"
+REGION_EVENT = "damon_region_aggregated"
+"""Of Linux 7.2 and newer: with the hits of probes; only where a context has some."""
 APPLY_EVENT = "damos_before_apply"
 _SYSTEM_RAM = re.compile(r"\s*([0-9a-f]+)-([0-9a-f]+) : System RAM(?: \([^()]*\))?")
 DARC = Path("/sys/kernel/mm/darc")
@@ -121,6 +123,11 @@ class System:
                 return path
         return None
 
+    def region_events(self) -> tuple[str, ...]:
+        """Those that tell of each region at the end of an aggregation, as the kernel has them."""
+        names = (EVENT, REGION_EVENT)
+        return tuple(name for name in names if self.tracing_event(name) is not None)
+
     def kernel_config(self) -> dict[str, str]:
         """The kernel's configuration where it can be read, else nothing."""
         release = platform.release()
@@ -199,8 +206,8 @@ class System:
             )
 
     def require_event(self) -> None:
-        """Raise Error where perf cannot see damon:damon_aggregated."""
-        if self.tracing_event() is not None:
+        """Raise Error where perf cannot see damon:damon_aggregated, nor what is to replace it."""
+        if self.region_events():
             return
         root = self.tracing[0]
         if not (root / "events").is_dir():

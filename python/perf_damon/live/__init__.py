@@ -8,7 +8,8 @@
 
 They come from perf's Python module (every perf that has it, from 6.1 on), and where that cannot
 be imported from a `perf record` that writes into a pipe. The columns are those of a file's
-(perfdata.events.Events), in order of time.
+(perfdata.events.Events), in order of time. Where the kernel has both damon_aggregated and
+damon_region_aggregated, they are joined: a region is one row, with the hits of probes.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class Reader(Protocol):
         Each CPU has a buffer of its own: where a kdamond has just gone to another one, an event may
         be older than the last of the call before.
 
+        Where a context has probes, a row may come a call later, with their hits.
+
         time: uint64 nanoseconds of perf's clock. target: uint16, index into keys, which are
         those of this call. Raises Error where the events are not as they should be.
         """
@@ -54,7 +57,7 @@ class Reader(Protocol):
 
 
 def listen(tids: Sequence[int] = ()) -> Reader:
-    """Listen to damon:damon_aggregated of the kdamonds `tids`; of all where there are none.
+    """Listen to what the kdamonds `tids` tell of regions; to all kdamonds where none is named.
 
     Raises Error: the kernel has no such event, a kdamond is gone, this user may not, or neither
     perf's module nor perf itself can be used (the hint names the package).

@@ -10,6 +10,7 @@ import select
 import sys
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,8 +19,11 @@ import numpy as np
 
 from perf_damon import perfs
 from perf_damon.errors import DataError, Error
-from perf_damon.perfdata.events import MAX_TARGETS, Events, no_events
-from perf_damon.perfdata.tracing import EVENT, SYSTEM
+from perf_damon.live.both import Joiner
+from perf_damon.perfdata.events import EVENTS, MAX_TARGETS, Events, no_events
+from perf_damon.perfdata.layout import HITS
+from perf_damon.perfdata.probes import table as table_of
+from perf_damon.perfdata.tracing import EVENT, REGION_EVENT, SYSTEM
 
 PAGES = 128
 """Pages of each CPU's buffer: 512 KiB hold about 6,000 events."""
@@ -71,7 +75,7 @@ def _versions() -> set[str]:
 
 
 class ModuleReader:
-    """Reads through perf's module; see Reader. One buffer a CPU and kdamond.
+    """Reads through perf's module; see Reader. One buffer a CPU, kdamond and event.
 
     Each opening maps all buffers anew: keep a reader open, rather than opening one often.
     """
@@ -83,20 +87,24 @@ class ModuleReader:
         self.lost = 0
         self.ended = False
         self._lists: list[Any] = []
+        self._joiner = Joiner()
         self._fds: set[int] = set()
         self._hung_up: set[int] = set()
         self._poll = select.poll()
-        number = _event_number(module)
+        numbers = _event_numbers(module)
         try:
             with perfs.silent():
                 self._cpus = list(module.cpu_map())
-                for tid in tids or (-1,):
-                    self._open(number, tid, pages)
+                # The one that comes second first: else the first rows would lack their hits.
+                for name in reversed(numbers):
+                    for tid in tids or (-1,):
+                        self._open(name, numbers[name], tid, pages)
+            self._lists.sort(key=lambda one: EVENTS.index(one[0]))
         except BaseException:
             self.close()
             raise
 
-    def _open(self, number: int, tid: int, pages: int) -> None:
+    def _open(self, name: str, number: int, tid: int, pages: int) -> None:
         perf = self._perf
         cpus, threads = perf.cpu_map(), perf.thread_map(-1, tid)
         event = perf.evsel(
@@ -118,7 +126,7 @@ class ModuleReader:
             events.mmap(pages=pages)
         except OSError as error:
             raise _cannot_listen(error, tid) from None
-        self._lists.append((events, event, cpus, threads))
+        self._lists.append((name, events, event, cpus, threads))
         for file in events.get_pollfd():
             fd = file if isinstance(file, int) else file.fileno()
             self._fds.add(fd)
@@ -144,33 +152,34 @@ class ModuleReader:
 
     def read(self) -> Events:
         """See Reader."""
-        rows = array("Q")
+        told = {name: _Rows() for name in EVENTS}
         last = self._hung_up == self._fds
-        with_age = True
-        for events, *_ in self._lists:
+        for name, events, *_ in self._lists:
             for cpu in self._cpus:
                 while (event := events.read_on_cpu(cpu)) is not None:
-                    with_age &= self._take(event, rows)
+                    self._take(event, name, told[name])
         self.ended = self.ended or last
-        return _columns(rows, with_age)
+        return self._joiner.join(*(_columns(rows) for rows in told.values()), self.ended)
 
-    def _take(self, event: Any, rows: array) -> bool:
-        """Keep an event; returns False where it tells no age."""
+    def _take(self, event: Any, name: str, rows: _Rows) -> None:
+        """Keep an event of this name."""
         if isinstance(event, self._perf.lost_event):
             self.lost += event.lost
-            return True
+            return
         if not isinstance(event, self._perf.sample_event):
-            return True
+            return
         try:
-            fields = [getattr(event, name) for name in _FIELDS]
+            fields = [getattr(event, field) for field in _FIELDS]
+            if name == REGION_EVENT:
+                rows.hits.append(_bytes(getattr(event, HITS)))
         except AttributeError as error:
             raise DataError(
-                f"perf's Python module does not tell the fields of {SYSTEM}:{EVENT}: {error}",
+                f"perf's Python module does not tell the fields of {SYSTEM}:{name}: {error}",
                 f"it may be built without libtraceevent: {_INSTALL}",
             ) from None
         age = getattr(event, "age", None)
-        rows.extend((event.sample_tid, event.sample_time, *fields, age or 0))
-        return age is not None
+        rows.with_age &= age is not None
+        rows.numbers.extend((event.sample_tid, event.sample_time, *fields, age or 0))
 
     def close(self) -> None:
         """See Reader."""
@@ -187,17 +196,38 @@ class ModuleReader:
         self._fds = set()
 
 
-def _event_number(module: ModuleType) -> int:
-    try:
-        number = int(module.tracepoint(SYSTEM, EVENT))
-    except OSError:
-        number = -1
-    if number < 0:
+@dataclass
+class _Rows:
+    """What one event has told."""
+
+    numbers: array = field(default_factory=lambda: array("Q"))
+    """_WIDTH of them a row."""
+    with_age: bool = True
+    hits: list[bytes] = field(default_factory=list)
+    """Of each row, if the event tells them."""
+
+
+def _bytes(hits: bytes | bytearray | str) -> bytes:
+    """Bytes as they are: what looks like a text to perf, it gives as one, without its last zero."""
+    return hits.encode(errors="surrogateescape") + b"\0" if isinstance(hits, str) else bytes(hits)
+
+
+def _event_numbers(module: ModuleType) -> dict[str, int]:
+    """The events that tell of regions, by name, as far as the kernel has them."""
+    numbers = {}
+    for name in EVENTS:
+        try:
+            number = int(module.tracepoint(SYSTEM, name))
+        except OSError:
+            continue
+        if number >= 0:
+            numbers[name] = number
+    if not numbers:
         raise Error(
             f"the event {SYSTEM}:{EVENT} cannot be found",
             "be root, mount tracefs on /sys/kernel/tracing, and have a kernel with DAMON",
         )
-    return number
+    return numbers
 
 
 def _cannot_listen(error: OSError, tid: int) -> Error:
@@ -208,19 +238,22 @@ def _cannot_listen(error: OSError, tid: int) -> Error:
     return Error(f"cannot listen to {SYSTEM}:{EVENT}: {error.strerror}")
 
 
-def _columns(rows: array, with_age: bool) -> Events:
-    if not rows:
+def _columns(rows: _Rows) -> Events:
+    if not rows.numbers:
         return no_events()
-    table = np.frombuffer(rows, np.uint64).reshape(-1, _WIDTH)
-    table = table[np.argsort(table[:, 1], kind="stable")]
+    table = np.frombuffer(rows.numbers, np.uint64).reshape(-1, _WIDTH)
+    order = np.argsort(table[:, 1], kind="stable")
+    table = table[order]
     pairs, target = np.unique(table[:, [0, 2]], axis=0, return_inverse=True)
     if len(pairs) > MAX_TARGETS:
         raise DataError(f"more than {MAX_TARGETS} targets are monitored", "")
     columns = {"time": table[:, 1].copy(), "start": table[:, 3].copy(), "end": table[:, 4].copy()}
     narrow = {"nr_accesses": 5, "age": 7, "nr_regions": 6}
     for name, place in narrow.items():
-        if with_age or name != "age":
+        if rows.with_age or name != "age":
             columns[name] = table[:, place].astype(np.uint32)
+    if rows.hits and (hits := table_of(rows.hits)).shape[1]:
+        columns[HITS] = hits[order]
     return Events(
         columns=columns,
         target=target.reshape(-1).astype(np.uint16),

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from perf_damon import perfs
-from perf_damon.control.system import find_perf
+from perf_damon.control.system import System, find_perf
 from perf_damon.errors import DataError, Error
+from perf_damon.live.both import Joiner
 from perf_damon.perfdata import container, tracing
 from perf_damon.perfdata.container import Attr
-from perf_damon.perfdata.events import EventCollector, Events, find_event, no_events
+from perf_damon.perfdata.events import EVENTS, EventCollector, Events, find_events, no_events
 from perf_damon.perfdata.layout import RECORD_LOST, RECORD_LOST_SAMPLES, RECORD_SAMPLE
 from perf_damon.perfdata.tracing import EVENT, SYSTEM, EventFormat
 from perf_damon.perfdata.walk import Block
@@ -38,8 +39,12 @@ class PipeReader:
         self._perf = perf
         self._stream = Stream(f"{perf} record")
         whom = ["-p", ",".join(map(str, tids))] if tids else ["-a"]
+        # The one that comes second first: else the first rows would lack their hits. Where none is
+        # to be seen, perf says why.
+        names = System().region_events()[::-1] or (EVENT,)
         words = [
-            *(perf, "record", "-o", "-", "-e", f"{SYSTEM}:{EVENT}", *whom),
+            *(perf, "record", "-o", "-", "-e", ",".join(f"{SYSTEM}:{name}" for name in names)),
+            *whom,
             # At once: perf else waits until half of a buffer is full.
             *("--no-buffering", "--no-buildid", "--no-buildid-cache"),
         ]
@@ -85,7 +90,7 @@ class PipeReader:
         """See Reader."""
         if not self.ended:
             self._pull()
-        events = self._stream.events()
+        events = self._stream.events(last=self.ended)
         self.lost = self._stream.lost
         return events
 
@@ -130,7 +135,8 @@ class Stream:
         self._bytes = bytearray()
         self._head = bytearray()
         """What came before the first sample and describes it."""
-        self._event: tuple[Attr, EventFormat, bool] | None = None
+        self._events: list[tuple[Attr, EventFormat]] = []
+        self._joiner = Joiner()
         self.begun = False
         self.waiting = False
         """More has come since events() was called."""
@@ -141,25 +147,30 @@ class Stream:
         self._bytes += part
         self.begun = self.waiting = True
 
-    def events(self) -> Events:
-        """The events of all whole records, in order of time. Raises DataError."""
+    def events(self, last: bool = False) -> Events:
+        """The events of all whole records, in order of time; `last`: no more will come.
+
+        Raises DataError.
+        """
         self.waiting = False
         samples = self._samples()
         if not samples:
-            return no_events()
-        if self._event is None:
-            self._event = self._described()
-        attr, event, others = self._event
+            return self._joiner.join(no_events(), no_events(), last)
+        if not self._events:
+            self._events = self._described()
         data = b"".join(samples)
         words = np.frombuffer(data, np.uint64)
         sizes = np.array([len(sample) // 8 for sample in samples], np.int64)
         at = np.append(0, np.cumsum(sizes)[:-1])
-        collector = EventCollector(attr, event, others=others, data_size=len(data), path=self._name)
-        collector.take(Block(words, at, words[at]))
-        events = collector.events()
-        order = np.argsort(events.columns["time"], kind="stable")
-        columns = {name: column[order] for name, column in events.columns.items()}
-        return Events(columns, events.target[order], events.keys, True)
+        told = dict.fromkeys(EVENTS, no_events())
+        for attr, event in self._events:
+            # There may be the other event, and perf's own.
+            collector = EventCollector(
+                attr, event, others=True, data_size=len(data), path=self._name
+            )
+            collector.take(Block(words, at, words[at]))
+            told[event.name] = collector.events()
+        return self._joiner.join(*told.values(), last)
 
     def _samples(self) -> list[bytes]:
         """Take the whole records out of what has come, and count what was lost."""
@@ -189,19 +200,19 @@ class Stream:
                 self.lost += struct.unpack_from("<Q", data, at + 16)[0]
             elif kind == RECORD_LOST_SAMPLES and size >= 16:
                 self.lost += struct.unpack_from("<Q", data, at + 8)[0]
-            elif self._event is None and kind in container.DESCRIBING:
+            elif not self._events and kind in container.DESCRIBING:
                 self._head += data[at : at + size]
             at += size
         del data[:at]
         return samples
 
-    def _described(self) -> tuple[Attr, EventFormat, bool]:
+    def _described(self) -> list[tuple[Attr, EventFormat]]:
         with tempfile.TemporaryFile() as file:
             file.write(self._head)
             file.flush()
             parts = container.parse_pipe(file, self._name)
         self._head = bytearray(self._head[: container.PIPE_HEADER_SIZE])
         formats = tracing.parse_tracing_data(parts.contents.get(container.TRACING_DATA, b""))
-        if found := find_event(parts.attrs, formats, EVENT):
-            return *found, len(parts.attrs) > 1
+        if found := find_events(parts.attrs, formats):
+            return found
         raise DataError(f"{self._name}: does not tell the format of {SYSTEM}:{EVENT}", "")

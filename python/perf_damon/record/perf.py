@@ -40,6 +40,8 @@ class Plan:
     parameters: Parameters
     schemes: bool = False
     """Also what schemes act on."""
+    events: tuple[str, ...] = (EVENT,)
+    """Those that tell of regions: which of them the kernel has."""
     darc: bool = False
     """Also what DARC does, which all of the system's threads tell: of the other events those of
     the parameters' kdamonds are picked out, unless `tids` is empty."""
@@ -59,7 +61,7 @@ class Plan:
     def _events(self) -> list[str]:
         wanted: list[str] = []
         if self.parameters.kdamonds or not self.darc:
-            wanted = [EVENT, *([APPLY_EVENT] if self.schemes else ())]
+            wanted = [*self.events, *([APPLY_EVENT] if self.schemes else ())]
         words: list[str] = []
         for name in wanted:
             words += ["-e", f"damon:{name}"]

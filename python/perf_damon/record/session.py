@@ -24,7 +24,7 @@ from perf_damon.control import modules, monitor
 from perf_damon.control.modules import Module
 from perf_damon.control.monitor import Slot
 from perf_damon.control.nodes import Context
-from perf_damon.control.system import System
+from perf_damon.control.system import EVENT, System
 from perf_damon.errors import EXIT_ERROR, EXIT_OK, Error, UsageError
 from perf_damon.installed import Installed
 from perf_damon.parameters import Kdamond, Parameters, Scheme
@@ -187,6 +187,8 @@ class Session:
             tids=() if self.everything else tids,
             options=self.options,
             parameters=Parameters(kdamonds, self.wanted.command, comms),
+            # Where none is to be seen, perf says why.
+            events=self.system.region_events() or (EVENT,),
             schemes=self.schemes,
             darc=self.darc,
         )

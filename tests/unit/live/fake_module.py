@@ -46,6 +46,12 @@ class Perf:
         self.ends: list[int] = []
         """Closing one hangs up, as a thread's end does."""
         self.number: int | OSError = 372
+        self.region_number: int | OSError = -1
+        """That of damon_region_aggregated."""
+        self.region_buffers: dict[int, dict[int, list[object]]] = {}
+        """As buffers, of that event."""
+        self.opened: list[int] = []
+        """Numbers of events, in the order in which they were opened."""
         self.error: OSError | None = None
         self.cpus = cpus
 
@@ -57,33 +63,41 @@ class Perf:
         return tid
 
     def tracepoint(self, group: str, name: str) -> int:
-        assert (group, name) == ("damon", "damon_aggregated")
-        if isinstance(self.number, OSError):
-            raise self.number
-        return self.number
+        assert group == "damon"
+        numbers = {"damon_aggregated": self.number, "damon_region_aggregated": self.region_number}
+        number = numbers[name]
+        if isinstance(number, OSError):
+            raise number
+        return number
 
     def evsel(self, **attributes: int) -> SimpleNamespace:
-        assert attributes["config"] == self.number and attributes["sample_period"] == 1
+        assert attributes["config"] in (self.number, self.region_number)
+        assert attributes["sample_period"] == 1
 
         def open_(*, cpus: range, threads: int) -> None:
             if self.error:
                 raise self.error
+            self.opened.append(attributes["config"])
 
-        return SimpleNamespace(open=open_)
+        return SimpleNamespace(open=open_, config=attributes["config"])
 
     def evlist(self, cpus: range, threads: int) -> SimpleNamespace:
-        buffers = self.buffers.setdefault(threads, {cpu: [] for cpu in cpus})
+        buffers: dict[int, list[object]] = {}
         fds: list[int] = []
         for _ in cpus:
             read, write = os.pipe()
             fds.append(read)
             self.ends.append(write)
 
+        def add(event: SimpleNamespace) -> None:
+            kept = self.buffers if event.config == self.number else self.region_buffers
+            buffers.update(kept.setdefault(threads, {cpu: [] for cpu in cpus}))
+
         def read_on_cpu(cpu: int) -> object:
             return buffers[cpu].pop(0) if buffers[cpu] else None
 
         return SimpleNamespace(
-            add=lambda event: None,
+            add=add,
             mmap=lambda pages: None,
             get_pollfd=lambda: fds,
             read_on_cpu=read_on_cpu,

@@ -50,6 +50,35 @@ def test_kernels_that_tell_no_age() -> None:
         assert set(reader.read().columns) == {"time", "start", "end", "nr_accesses", "nr_regions"}
 
 
+def test_both_events_are_one_row_a_region_with_hits() -> None:
+    perf = Perf()
+    perf.region_number = 373
+    with ModuleReader(perf, [500]) as reader:
+        assert perf.opened == [373, 372]
+        # What looks like a text to perf is one: 65, 0.
+        for n, hits in enumerate((bytearray(b"\x01\xff"), "A", bytearray(b"\x09\x0a"))):
+            start = 0x1000 * (n + 1)
+            perf.buffers[500][0].append(sample(10 * n, start=start))
+            told = sample(10 * n + 5, start=start, probe_hits=hits)
+            perf.region_buffers[500][0].append(told)
+        events = reader.read()
+        assert events.columns["start"].tolist() == [0x1000, 0x2000, 0x3000]
+        assert events.columns["probe_hits"].tolist() == [[1, 255], [65, 0], [9, 10]]
+        perf.buffers[500][1].append(sample(40, start=0x4000))
+        assert len(reader.read().target) == 0
+        perf.region_buffers[500][1].append(sample(45, start=0x4000, probe_hits=bytearray(b"\1\2")))
+        assert reader.read().columns["probe_hits"].tolist() == [[1, 2]]
+
+
+def test_a_kernel_that_has_the_new_event_alone() -> None:
+    perf = Perf()
+    perf.number, perf.region_number = OSError(2, "none"), 373
+    with ModuleReader(perf, [500]) as reader:
+        perf.region_buffers[500][0].append(sample(5, probe_hits=bytearray(b"\3")))
+        events = reader.read()
+    assert events.columns["probe_hits"].tolist() == [[3]] and events.keys == [(500, 0)]
+
+
 def test_lost_events_are_counted() -> None:
     perf = Perf()
     with ModuleReader(perf, [500]) as reader:

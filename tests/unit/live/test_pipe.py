@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from perfdata.writer import PATCHED_FIELDS, Writer, damon_event, dummy_event
+from perfdata.writer import PATCHED_FIELDS, Writer, damon_event, dummy_event, region_event
 
 from perf_damon import live
+from perf_damon.control.system import System
 from perf_damon.errors import DataError, Error
 from perf_damon.live import module
 from perf_damon.live.pipe import PipeReader, Stream
@@ -56,6 +57,34 @@ def test_it_comes_in_pieces() -> None:
     assert got == [0x1000, 0x2000, 0x5000] and stream.lost == 7
 
 
+@pytest.mark.parametrize("both", [True, False])
+def test_probes_hits(both: bool) -> None:
+    """However the stream is cut, each region is given once."""
+    damon, region = damon_event(), region_event()
+    writer = Writer(events=[damon, region, dummy_event()] if both else [region, dummy_event()])
+    for i in range(4):
+        for n in range(2):
+            row = [(0x1000 * (n + 1), 0x1000 * (n + 2), 1, i)]
+            at = 1000 * i + 100 * n
+            if both:
+                writer.regions(time=at, regions=row, nr_regions=2, event=damon)
+            hits = [bytes((i, n))]
+            writer.probed(time=at + 50, regions=row, nr_regions=2, event=region, hits=hits)
+    whole = writer.piped()
+    for step in (7, 100, len(whole)):
+        stream, rows = Stream("perf record"), []
+        for at in range(0, len(whole), step):
+            stream.feed(whole[at : at + step])
+            columns = stream.events(last=at + step >= len(whole)).columns
+            # Of the first row it is not known that hits follow: it may be given without them.
+            table = columns.get("probe_hits")
+            found = [None] * len(columns["age"]) if table is None else table.tolist()
+            places = (columns["start"] // 0x1000 - 1).tolist()
+            rows += zip(columns["age"].tolist(), places, found, strict=True)
+        assert [row[:2] for row in rows] == [(i, n) for i in range(4) for n in range(2)]
+        assert [row[2] for row in rows[1:]] == [list(row[:2]) for row in rows[1:]]
+
+
 def test_what_is_not_perfs() -> None:
     stream = Stream("perf record")
     stream.feed(b"Usage: perf record [<options>]")
@@ -81,7 +110,25 @@ def program(tmp_path: Path) -> Callable[[str], str]:
     return make
 
 
-def test_a_perf_that_ends(program: Callable[[str], str]) -> None:
+@pytest.mark.parametrize(
+    ("names", "asked"),
+    [
+        ((), "damon:damon_aggregated"),
+        (("damon_aggregated",), "damon:damon_aggregated"),
+        (("damon_region_aggregated",), "damon:damon_region_aggregated"),
+        (
+            ("damon_aggregated", "damon_region_aggregated"),
+            "damon:damon_region_aggregated,damon:damon_aggregated",
+        ),
+    ],
+)
+def test_a_perf_that_ends(
+    program: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    names: tuple[str, ...],
+    asked: str,
+) -> None:
+    monkeypatch.setattr(System, "region_events", lambda _: names)
     words = 'echo "$*" >"${data%/*}/words"; cat "$data"'
     path = program(words)
     got = 0
@@ -92,7 +139,7 @@ def test_a_perf_that_ends(program: Callable[[str], str]) -> None:
         assert reader.lost == 7
     assert got == 3
     told = (Path(path).parent / "words").read_text()
-    assert "-o - -e damon:damon_aggregated -p 500,501 --no-buffering" in told
+    assert f"-o - -e {asked} -p 500,501 --no-buffering" in told
 
 
 def test_a_perf_that_goes_on_is_ended(program: Callable[[str], str]) -> None:

@@ -21,6 +21,7 @@ from perfdata.writer import Writer, darc_events, dummy_event
 from perf_damon import signals
 from perf_damon.commands.monitoring import Request
 from perf_damon.control import journal, monitor, tree
+from perf_damon.control.features import tracepoints
 from perf_damon.control.nodes import Context, Scheme
 from perf_damon.control.sysfs import Sysfs
 from perf_damon.control.system import System
@@ -284,6 +285,31 @@ def test_darc_is_recorded_of_all_threads_and_the_rest_of_ours(
     assert words[at + 1 : at + 3] == ["--filter", f"common_pid == {parameters.kdamonds[0].tid}"]
     events = [words[i + 1] for i, word in enumerate(words) if word == "-e"]
     assert events[1:] == ["darc:darc_start", "darc:darc_stop", "darc:darc_reclaim"]
+    assert untouched(machine)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["damon_aggregated"],
+        ["damon_region_aggregated"],
+        ["damon_aggregated", "damon_region_aggregated"],
+    ],
+)
+def test_what_tells_of_regions_is_recorded_as_the_kernel_has_it(
+    machine: System, perf: str, tmp_path: Path, target: int, names: list[str]
+) -> None:
+    """Also on a later kernel that has the new event alone."""
+    for name in names:
+        (tmp_path / "tracefs/events/damon" / name).mkdir(parents=True)
+    machine = replace(machine, tracing=(tmp_path / "tracefs",))
+    machine.require_event()
+    assert tracepoints(machine) == names
+    record = session(machine, perf, tmp_path, pids=(target,), timeout_s=0.1)
+    assert in_child(record.run) == 0
+    words = Path(f"{perf}.lines").read_text().splitlines()
+    events = [words[i + 1] for i, word in enumerate(words) if word == "-e"]
+    assert events == [f"damon:{name}" for name in names]
     assert untouched(machine)
 
 
