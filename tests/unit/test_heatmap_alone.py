@@ -132,6 +132,7 @@ def test_a_kernel_without_age_and_events_of_others(tmp_path, module):
     (tmp_path / "piped").write_bytes(writer.piped())
     done = alone("-i", tmp_path / "piped", "--height", "12", **module)
     assert closed(done.stdout) == drawn(tmp_path / "plain", height=12)
+    assert done.stderr == "through the session\nsaid by perf\n"
 
 
 @needs_perf
