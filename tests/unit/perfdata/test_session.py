@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Reading through the session of perf's Python module: a stand-in of it, beside the real perf."""
 
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -113,6 +114,27 @@ def test_samples_that_do_not_hold_what_they_should(tmp_path, monkeypatch):
     assert through.regions.age is None
     assert list(through.regions.start) == [0x1000]
     assert through.losses == columns.losses and through.losses.skipped_records == 2
+
+
+@needs_perf
+@pytest.mark.parametrize("how", [(), ("-z",), ("--threads",), ("-o", "-")])
+def test_what_stands_beside_the_samples_of_a_real_file(tmp_path, how):
+    """Read alone, it is what it is among the samples."""
+    made = tmp_path / "made"
+    where = () if "-o" in how else ("-o", str(made))
+    words = ["perf", "record", "-q", "-d", "-e", "cpu-clock", *how, *where, "--", "sh", "-c", ":"]
+    done = subprocess.run(words, capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"perf record: {done.stderr}")
+    if done.stdout:
+        made.write_bytes(done.stdout)
+    beside, among = ScriptReader(str(made)), ScriptReader(str(made))
+    beside.read_beside()
+    with pytest.raises(DataError, match="no damon:damon_aggregated events"):
+        among.read()
+    assert len(beside.mappings()) and "sh" in beside.comms.values()
+    assert beside.comms == among.comms and beside.lost_events == among.lost_events
+    assert_tables_alike(beside.mappings(), among.mappings())
 
 
 @needs_perf
