@@ -34,6 +34,7 @@ from perfdata.writer import (
     damon_event,
     darc_events,
     dummy_event,
+    region_event,
 )
 
 from perf_damon.parameters import Attributes, Kdamond, Parameters, Scheme
@@ -136,6 +137,9 @@ def sound(rng: random.Random) -> File:
         events[0].fields = PATCHED_FIELDS
     if rng.random() < 0.1:
         events[0].fields = tuple(one for one in FIELDS if not one[0].endswith("age"))
+    if rng.random() < 0.4:
+        region = region_event(**_form(rng))
+        events = [region] if rng.random() < 0.3 else [*events, region]
     apply = apply_event() if rng.random() < 0.6 else None
     darc = darc_events() if rng.random() < 0.5 else {}
     others = [apply] * bool(apply) + list(darc.values())
@@ -226,7 +230,13 @@ def _snapshot(
     if events:
         chain = (1, 2, 3)[: rng.randrange(4)]
         form = {"tid": kdamond, "target_id": target, "cpu": cpu}
-        writer.regions(time=time, regions=rows, event=events[0], chain=chain, **form)
+        hits = [bytes(rng.randrange(256) for _ in range(number % 3)) for _ in rows]
+        for event in events:
+            if event.name == "damon_aggregated":
+                writer.regions(time=time, regions=rows, event=event, chain=chain, **form)
+            else:
+                fixed = {"event": event, "hits": hits, "chain": chain}
+                writer.probed(time=time + 50, regions=rows, **fixed, **form)
     if apply is not None and number % 2:
         writer.applied(
             time=time - 9, event=apply, region=rows[0], target=target, tid=kdamond, cpu=cpu
