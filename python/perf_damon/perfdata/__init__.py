@@ -25,6 +25,7 @@ from perf_damon.perfdata.events import (
     EVENTS,
     EventCollector,
     Events,
+    fields_of,
     find_event,
     find_events,
     join,
@@ -299,12 +300,12 @@ def _damon_events(file: BinaryIO, parts: Container) -> list[tuple[Attr, EventFor
     """The attributes and formats of those that tell of regions. Raises DataError for none."""
     formats = tracing.parse_tracing_data(parts.feature(file, container.TRACING_DATA))
     if found := find_events(parts.attrs, formats):
-        return found
+        return _known(found, parts.path)
     if not formats and any(a.type == container.TYPE_TRACEPOINT for a in parts.attrs):
         # perf writes the formats last. The kernel that recorded may be the one that runs.
         running = [tracing.running_kernel_format(name) for name in EVENTS]
         if found := find_events(parts.attrs, [one for one in running if one is not None]):
-            return found
+            return _known(found, parts.path)
         what = "perf record did not finish it" if not parts.missing else "the file is cut off"
         if parts.complete:
             what = "the header is damaged"
@@ -314,6 +315,21 @@ def _damon_events(file: BinaryIO, parts: Container) -> list[tuple[Attr, EventFor
             "root can read this one where it was recorded, until that kernel reboots",
         )
     raise _instead(file, parts)
+
+
+def _known(events: list[tuple[Attr, EventFormat]], path: str) -> list[tuple[Attr, EventFormat]]:
+    """Those that have the fields which are read; all where none has them, which is an error."""
+    known, lacking = [], []
+    for one in events:
+        try:
+            fields_of(one[1], path)
+        except DataError as error:
+            lacking.append(error.message)
+        else:
+            known.append(one)
+    for message in lacking if known else ():
+        say(f"{message}; it is left out")
+    return known or events
 
 
 def _recorded(file: BinaryIO, parts: Container) -> set[str] | None:

@@ -78,12 +78,7 @@ class EventCollector(SampleCollector):
 
         Raises DataError where the event's samples lack what is needed.
         """
-        hint = "perf damon reads target_id, nr_regions, start, end, nr_accesses and age"
-        hits = event.fields.get(HITS)
-        optional = ["age"]
-        if hits is not None and hits.located and hits.size == _LOCATION:
-            optional.append(HITS)
-        fields = raw_fields(event, path, hint, [*FIELDS[:-1], *optional], optional=optional)
+        fields = fields_of(event, path)
         super().__init__(
             attr, fields, _KINDS, others=others, data_size=data_size, path=path, streams=streams
         )
@@ -197,6 +192,16 @@ class EventCollector(SampleCollector):
             keys=list(self._keys),
             ordered=self._ordered,
         )
+
+
+def fields_of(event: EventFormat, path: str) -> dict[str, tuple[int, str]]:
+    """Where the fields of one of these events lie; raises DataError where it lacks some."""
+    hint = "perf damon reads target_id, nr_regions, start, end, nr_accesses and age"
+    hits = event.fields.get(HITS)
+    optional = ["age"]
+    if hits is not None and hits.located and hits.size == _LOCATION:
+        optional.append(HITS)
+    return raw_fields(event, path, hint, [*FIELDS[:-1], *optional], optional=optional)
 
 
 def join(one: Events, other: Events) -> Events:

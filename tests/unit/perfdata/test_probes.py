@@ -396,6 +396,21 @@ def test_a_format_that_lacks_fields(read):
         read(writer.content())
 
 
+@pytest.mark.parametrize("lacking", ["damon_aggregated", "damon_region_aggregated"])
+def test_one_of_both_lacks_fields(read, capsys, lacking):
+    """A kernel that changes one of them is read by the other."""
+    writer = both_writer()
+    for i in range(3):
+        snapshot(writer, i)
+    for event in writer.events[:2]:
+        if event.name == lacking:
+            event.fields = [one for one in event.fields if not one[0].endswith("nr_accesses")]
+    recording = read(writer.content())
+    whole(recording, 3)
+    assert (recording.regions.probe_hits is None) == (lacking == "damon_region_aggregated")
+    assert f"this kernel's damon:{lacking} lacks fields: it has" in capsys.readouterr().err
+
+
 def test_rows_of_one_time_stamp():
     """A coarse clock gives a snapshot one stamp: each region still meets its own."""
     time = np.repeat(np.arange(1, 4, dtype=np.uint64) * np.uint64(SECOND), COUNT)
