@@ -195,7 +195,8 @@ class Session:
 
     def _counted(self) -> AbstractContextManager[Count | None]:
         """Counts the events of a kdamond whose snapshots may be long in coming."""
-        event = self.system.tracing_event()
+        events = self.system.region_events()
+        event = self.system.tracing_event(events[0]) if events else None
         if self._module is None or event is None:
             return nullcontext()
         counted = count(event, self._kdamonds[0].tid)

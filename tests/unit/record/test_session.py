@@ -394,6 +394,7 @@ def test_it_does_not_serve_who_wants_more(
     assert untouched(machine) and machine.modules.on() == ["damon_stat"]
 
 
+@pytest.mark.parametrize("event", ["damon_aggregated", "damon_region_aggregated"])
 @pytest.mark.parametrize("quiet", [False, True])
 def test_the_time_limit_waits_for_a_whole_snapshot(
     machine: System,
@@ -401,9 +402,10 @@ def test_the_time_limit_waits_for_a_whole_snapshot(
     tmp_path: Path,
     stat: int,
     quiet: bool,
+    event: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make(tmp_path / "tracing/events/damon/damon_aggregated", {"id": "77"})
+    make(tmp_path / "tracing/events/damon" / event, {"id": "77"})
     looks = tmp_path / "looks"
     asked = []
 
@@ -418,7 +420,7 @@ def test_the_time_limit_waits_for_a_whole_snapshot(
         how = {"listen": True, "timeout_s": 0.01, "quiet": quiet}
         code = session(machine, perf, tmp_path, **how).run()
         (tmp_path / "said").write_text(sys.stderr.getvalue())
-        return code if asked == [("damon_aggregated", stat)] else 98
+        return code if asked == [(event, stat)] else 98
 
     assert in_child(work) == 0
     assert len(looks.read_text()) == 4
