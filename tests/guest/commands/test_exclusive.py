@@ -114,16 +114,17 @@ def test_intervals_are_as_measured(here: Path) -> None:
     with recording() as process:
         # It tells the old one until some seconds have passed.
         wait_until(lambda: aggr_us() != old, "it tells its intervals")
-        wait_until(lambda: aggr_us() > 1_000_000, "it has tuned them")
+        wait_until(lambda: aggr_us() > 3_000_000, "it has tuned them")
         process.send_signal(signal.SIGINT)
         assert process.wait(180) == 130
     target = recorded("perf.data")
     assert target["kdamond"] == kdamond == thread()
-    assert target["snapshots"] > 3 and target["intervals_tuned"] is True
+    assert target["snapshots"] >= 3 and target["intervals_tuned"] is True
     rows = ok("report", "regions", "--format", "json").splitlines()
     times = sorted({json.loads(row)["time_ns"] for row in rows})
     apart = [later - earlier for earlier, later in pairwise(times)]
-    assert max(apart) > 3 * min(apart)
+    # It doubles them step by step; the first steps may be over before perf records.
+    assert len(apart) == target["snapshots"] - 1 and max(apart) > 1.5 * min(apart)
 
 
 def test_taken_over_and_given_back(here: Path, target: int) -> None:
