@@ -26,7 +26,7 @@ from lab import kconfig, overlay
 from lab.common import BUILD, LabError, progress, setup, signals_wait
 from lab.meter import Meter, expected
 from lab.overlay import Changes
-from lab.sources import LTS, NEWEST, Series, Source, kernel_source
+from lab.sources import LTS, NEWEST, OLD, Series, Source, kernel_source
 
 KERNELS = BUILD / "kernels"
 CONFIGS = Path(__file__).resolve().parent / "configs"
@@ -96,6 +96,8 @@ RECIPES = {
         Recipe("ours-lru-gen", "ours, with multi-generational LRU, as distributions have it",
                configs=("guest", "lru-gen")),
         Recipe("upstream", "the same Linux 6.12 with upstream's DAMON", ours=False),
+        Recipe("6.1", "Linux 6.1 with upstream's DAMON of then", ours=False,
+               configs=("guest", "6.1"), series=OLD),
         Recipe("newest", "the newest kernel that Debian has, with upstream's DAMON", ours=False,
                series=NEWEST),
     )

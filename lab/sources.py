@@ -40,6 +40,8 @@ class Series:
 
 LTS = Series("linux-source-6.12", "trixie")
 """The package's name stays for the life of Debian 13, and with it the series."""
+OLD = Series("linux-source-6.1", "bookworm")
+"""Debian 12's; RHEL 9 and others of its age have a DAMON like its."""
 NEWEST = Series("linux-source", "sid", follows=True)
 
 PARTS = ("Makefile", "Kconfig", "scripts/kconfig", "mm/Kconfig", "arch/x86/Makefile")

@@ -47,7 +47,7 @@ def test_guest_refuses_bad_command_lines(arguments, what):
 def test_an_unknown_kernel_is_told_with_those_there_are():
     done = lab("kernel", "nosuch")
     assert done.returncode == 1
-    names = "ours, ours-debug, ours-lru-gen, upstream, newest, debian, "
+    names = "ours, ours-debug, ours-lru-gen, upstream, 6.1, newest, debian, "
     names += "debian-newest, debian-12"
     assert done.stderr == f"lab/kernel: no kernel is named 'nosuch'; there are: {names}\n"
 
