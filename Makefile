@@ -45,6 +45,7 @@ help:
 	@echo 'make fuzz-report  reports of $(FILES) damaged recordings; SEED= ONLY= for one of them again'
 	@echo 'make fuzz-kernel   WRITES=$(WRITES) writes of anything to all of its files, on the same kernel; SEED= replays'
 	@echo 'make lru-gen-kernel  all tests of the kernel with multi-generational LRU; lru-gen-darc: of DARC'
+	@echo 'make test-kernels  perf damon on the kernels and with the perfs that people run; NAMES= of lab/test-kernels -h'
 	@echo 'make patches   the code for the kernel and for perf as a series for mail, in build/patches'
 	@echo 'make test-perf build perf with perf damon in its tree, install and try it; make ours-perf: in a guest'
 	@echo 'make bench     reports: speed and memory; kernel: accuracy, schemes and DARC; three hours, nothing else'
@@ -96,6 +97,11 @@ $(OURS): ours-%:
 PERFS = PERF_PREFIX="$$(lab/perf ours)" PERF_BARE_PREFIX="$$(lab/perf ours-bare)"
 test-perf: setup $(VENV_SYSTEM)/done
 	env $(PERFS) $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider $(ARGS) tests/perf
+
+# An hour or two: a guest for each column of the table.
+.PHONY: test-kernels
+test-kernels: setup $(VENV_SYSTEM)/done
+	lab/test-kernels $(NAMES)
 
 fuzz-kernel: setup $(VENV_SYSTEM)/done
 	lab/guest --kernel ours-debug --nodes 2 --memory 3G --timeout 6h -- \

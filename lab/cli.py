@@ -12,7 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from lab import debian, kbuild, kcheck, kernels, oops, patches, perfbuild, roots, vm
+from lab import (
+    debian,
+    kbuild,
+    kcheck,
+    kernels,
+    oops,
+    patches,
+    perfbuild,
+    roots,
+    testkernels,
+    vm,
+)
 from lab.common import LabError, cache_dir, compile_python, locked, progress, setup
 from lab.workloads.build import build
 
@@ -234,6 +245,27 @@ def perf(arguments: list[str]) -> int:
     get = perfbuild.module if options.module else perfbuild.prefix
     print(get(options.name, update=options.update))
     return 0
+
+
+@_ends_with_signals
+def test_kernels(arguments: list[str]) -> int:
+    """lab/test-kernels: perf damon's tests on many kernels and with many perfs, as a table."""
+    parser = argparse.ArgumentParser(
+        prog="lab/test-kernels",
+        description="Run perf damon's guest tests (those marked feature) on the kernels and with "
+        "the perfs that people run, one guest after the other, some 10 minutes each. Prints a "
+        "table of all results that there are, and writes it to build/test-kernels/kernels.md.",
+        epilog=f"columns: {', '.join(testkernels.COLUMNS)}",
+    )
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="columns to measure (default: all)")
+    add("--table", action="store_true", help="measure nothing: the table of what there is")
+    options = parser.parse_args(arguments)
+    for name in options.names:
+        if name not in testkernels.COLUMNS:
+            parser.error(f"no column is named {name!r}")
+    names = options.names or list(testkernels.COLUMNS)
+    return testkernels.run(names, again=not options.table)
 
 
 def patches_command(arguments: list[str]) -> int:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from guest import ADMIN, damon, kdamonds, ok, run, wait_until
 from perf_damon.control.state import Command, command
 from perf_damon.control.sysfs import Sysfs
@@ -26,6 +28,7 @@ def events(name: str = "perf.data") -> list[dict]:
     return json.loads(ok("report", "-i", name, "--format", "json"))["targets"]
 
 
+@pytest.mark.feature("status")
 def test_status_changes_nothing() -> None:
     text = ok("status")
     assert "nothing is monitored" in text
@@ -34,6 +37,7 @@ def test_status_changes_nothing() -> None:
     assert state["kdamonds"] == [] and "damon_aggregated" in state["tracepoints"]
 
 
+@pytest.mark.feature("start, stop")
 def test_start_status_stop(here: Path, target: int) -> None:
     result = damon("start", target, "--sample", "10ms", "--aggr", "200ms", "--max-regions", "50")
     assert result.returncode == 0
@@ -93,6 +97,7 @@ def test_start_a_command(here: Path) -> None:
     assert stopped.returncode == 0 and "had ended" in stopped.stderr
 
 
+@pytest.mark.feature("record, physical memory")
 def test_physical_memory(here: Path) -> None:
     ok("start", "paddr")
     (running, *_) = status()["kdamonds"]
@@ -111,6 +116,7 @@ def test_physical_memory(here: Path) -> None:
     assert abs(recorded["monitored"]["50"] - ram) < 0.01 * ram
 
 
+@pytest.mark.feature("record, a process")
 def test_record_report_and_the_old_file(here: Path, target: int) -> None:
     (here / "perf.data").write_text("an old file\n")
     result = damon("record", target, "--timeout", "3s")
@@ -134,6 +140,7 @@ def test_record_report_and_the_old_file(here: Path, target: int) -> None:
     assert "time" in ok("report", "heatmap")
 
 
+@pytest.mark.feature("record, a command")
 def test_record_a_command(here: Path) -> None:
     script = "import sys, time; b = bytearray(30 << 20); time.sleep(3); sys.exit(7)"
     result = damon("record", "--", "/usr/bin/python3", "-c", script)
@@ -164,6 +171,7 @@ def test_several_targets_of_one_kdamond(
     assert f"pid {target}" not in ok("report", "heatmap", "--target", other)
 
 
+@pytest.mark.feature("record, fixed addresses")
 def test_fixed_addresses(here: Path, target: int) -> None:
     maps = Path(f"/proc/{target}/maps").read_text()
     start, end = (int(x, 16) for x in re.search(r"(\w+)-(\w+) .*small.pages", maps).groups())

@@ -57,6 +57,7 @@ def take_until(heard: Iterable[Heard], condition: Callable[[], bool], what: str)
     wait_until(done, what)
 
 
+@pytest.mark.feature("live, perf's Python module")
 def test_both_ways_tell_the_same(here: Path, target: int) -> None:
     ok("start", target)
     (kdamond,) = kdamonds()

@@ -30,6 +30,7 @@ def test_not_root(here: Path, target: int) -> None:
         assert result.returncode == 255 and f"perf damon {command[0]} needs root" in result.stderr
 
 
+@pytest.mark.feature("others' DAMON is left alone")
 @pytest.mark.usefixtures("somebody_elses")
 def test_somebody_elses_kdamond(here: Path, target: int) -> None:
     text = damon("status").stdout
@@ -44,6 +45,7 @@ def test_somebody_elses_kdamond(here: Path, target: int) -> None:
     assert len(kdamonds()) == 1
 
 
+@pytest.mark.feature("others' DAMON is left alone")
 def test_the_kernels_own_user_of_damon(here: Path, target: int) -> None:
     switch = Path("/sys/module/damon_reclaim/parameters/enabled")
     if not switch.exists():

@@ -13,6 +13,7 @@ import pytest
 
 from guest import damon, kdamonds, ok, put
 from perf_damon import open as open_recording
+from perf_damon.control.system import APPLY_EVENT, System
 
 MB = 1 << 20
 COLD = "action=stat size=4K-max accesses=0%-0% age=1s-max"
@@ -36,7 +37,13 @@ def applied(*words: object) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(ok("report", "applied", "--format", "csv", *words))))
 
 
+@pytest.mark.feature("record --schemes")
 def test_each_scheme_acts_on_what_it_is_for(here: Path, target: int) -> None:
+    if System().tracing_event(APPLY_EVENT) is None:
+        refused = damon("record", "--schemes", "--timeout", "1s", target)
+        assert refused.returncode == 255 and "does not tell what schemes act on" in refused.stderr
+        assert "Linux 6.7 and later have it" in refused.stderr
+        pytest.skip(f"the kernel has no damon:{APPLY_EVENT}; Linux 6.7 and later have it")
     ok("start", "--scheme", COLD, "--scheme", HOT, target)
     result = damon("record", "--schemes", "--timeout", "10s", target)
     assert result.returncode == 0, result.stderr

@@ -37,6 +37,7 @@ def schemes() -> list[dict]:
     return kdamond["schemes"]
 
 
+@pytest.mark.feature("schemes")
 def test_prcl_gives_cold_memory_back(here: Path, half: int) -> None:
     before = rss(half)
     assert before > HOT + COLD
@@ -75,6 +76,7 @@ def test_the_columns_of_a_file(here: Path, half: int) -> None:
     ok("stop")
 
 
+@pytest.mark.feature("tune")
 def test_tune_a_quota(here: Path, half: int) -> None:
     before = rss(half)
     ok("start", "--scheme", TRICKLE, half)
@@ -148,6 +150,7 @@ def test_a_bad_tune_changes_nothing(here: Path, half: int) -> None:
     ok("stop")
 
 
+@pytest.mark.feature("tune")
 def test_what_the_kernel_itself_refuses(here: Path, half: int) -> None:
     """Past all checks of ours. Linux 6.12 says nothing, and ends its kdamond."""
     before_rss = rss(half)
@@ -167,6 +170,7 @@ def test_what_the_kernel_itself_refuses(here: Path, half: int) -> None:
     ok("stop")
 
 
+@pytest.mark.feature("schemes")
 def test_schemes_for_physical_memory(here: Path) -> None:
     """The example, and what it is not for."""
     ok("start", "--schemes", "lru_sort", "paddr")
