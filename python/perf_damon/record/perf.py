@@ -79,11 +79,12 @@ class PerfRecord:
 
     def __init__(self, plan: Plan) -> None:
         self.perf = plan.perf
+        self.words = plan.words()
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
         try:
             # In a session of its own, the terminal's Ctrl-C is for us alone.
             self.process = subprocess.Popen(
-                plan.words(),
+                self.words,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self.errors,

@@ -12,7 +12,7 @@ import selectors
 import signal
 import sys
 import time
-from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +25,10 @@ from perf_damon.control.modules import Module
 from perf_damon.control.monitor import Slot
 from perf_damon.control.nodes import Context
 from perf_damon.control.system import EVENT, System
-from perf_damon.errors import EXIT_ERROR, EXIT_OK, Error, UsageError
+from perf_damon.errors import EXIT_ERROR, EXIT_OK, DataError, Error, UsageError
 from perf_damon.installed import Installed
 from perf_damon.parameters import Kdamond, Parameters, Scheme
+from perf_damon.record import command_line
 from perf_damon.record.count import Count, count
 from perf_damon.record.guard import Guard
 from perf_damon.record.launch import Launched, launch
@@ -317,6 +318,10 @@ class Session:
         self.perf_said = perf.said()
         self._recorded = code == 0
         perf.close()
+        if self._recorded:
+            # What cannot be read is told when it is read back.
+            with suppress(DataError, OSError):
+                command_line.complete(self.output, perf.words)
         if code != 0 and sys.exc_info()[0] is None:
             raise Error(f"perf record ended with status {code}", self.perf_said.strip())
 

@@ -18,6 +18,7 @@ import pytest
 from fake_kernel import FakeKernel, FakeModules, make
 from perfdata.writer import Writer, darc_events, dummy_event
 
+from perf_damon import open as open_recording
 from perf_damon import signals
 from perf_damon.commands.monitoring import Request
 from perf_damon.control import journal, monitor, tree
@@ -56,7 +57,8 @@ code=$?
 cp "$0.data" "$out"
 [ $code -lt 128 ] || kill -TERM $$
 """
-DATA, EMPTY = Writer(), Writer()
+DATA = Writer(cmdline=("perf", "record", "sh", *Parameters().to_words()))
+EMPTY = Writer()
 DATA.regions(time=10**9, regions=[(0x1000, 0x2000, 3, 7)])
 EMPTY.comm(77, "app")
 DARC = Writer(events=[*darc_events().values(), dummy_event()])
@@ -590,6 +592,20 @@ def test_a_recording_that_cannot_be_read_back(
     (tmp_path / "perf.data").write_bytes(b"nonsense")
     assert in_child(session(machine, perf, tmp_path, pids=(target,), timeout_s=0.1).run) == 255
     assert untouched(machine)
+
+
+def test_a_perf_that_forgets_its_command_line(
+    machine: System, perf: str, tmp_path: Path, target: int
+) -> None:
+    """As 7.2 does: the parameters are in the file all the same."""
+    forgetful = replace(DATA, cmdline=("/usr/bin/perf",))
+    (tmp_path / "perf.data").write_bytes(forgetful.content())
+    assert in_child(session(machine, perf, tmp_path, pids=(target,), timeout_s=0.1).run) == 0
+    words = Path(f"{perf}.lines").read_text().splitlines()
+    recording = open_recording(str(tmp_path / "out.data"))
+    assert recording.header.cmdline == (perf, *words)
+    told = Parameters.from_words(words)
+    assert told is not None and told.kdamonds[0].pids == (target,)
 
 
 def writes_of_a_run(machine: System, perf: str, tmp_path: Path, how: dict) -> int:
