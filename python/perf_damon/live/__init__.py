@@ -6,8 +6,8 @@
             if reader.wait(1.0):
                 events = reader.read()
 
-They come from perf's Python module (every perf that has it, from 6.1 on), and where that cannot
-be imported from a `perf record` that writes into a pipe. The columns are those of a file's
+They come from perf's Python module (of perf 6.1 to 6.12, for some), and where that cannot
+be used from a `perf record` that writes into a pipe. The columns are those of a file's
 (perfdata.events.Events), in order of time. Where the kernel has both damon_aggregated and
 damon_region_aggregated, they are joined: a region is one row, with the hits of probes.
 """
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from perf_damon.errors import Error
-from perf_damon.live.module import ModuleReader, NoModuleError, perf_module
+from perf_damon.live.module import ModuleReader, NoModuleError, perf_module, tells_fields
 from perf_damon.live.pipe import PipeReader
 from perf_damon.perfdata.events import Events
 
@@ -64,6 +64,8 @@ def listen(tids: Sequence[int] = ()) -> Reader:
     """
     try:
         module = perf_module()
+        if not tells_fields(module):
+            return PipeReader(tids)
     except NoModuleError as why:
         try:
             return PipeReader(tids)

@@ -64,6 +64,15 @@ def perf_module() -> ModuleType:
     return module
 
 
+def tells_fields(module: ModuleType) -> bool:
+    """Whether the module tells the fields of an event that was opened by its number.
+
+    That of perf 7.2 does not: it looks for the event's format under a number that it has read no
+    format for. It is known by what else came with such modules.
+    """
+    return not hasattr(module, "pmus")
+
+
 def _versions() -> set[str]:
     """The versions of Python that modules of perf's lie about for."""
     found = set()

@@ -13,7 +13,7 @@ from guest import kdamonds, ok, wait_until
 from perf_damon import live
 from perf_damon.errors import Error
 from perf_damon.live import Reader
-from perf_damon.live.module import ModuleReader, perf_module
+from perf_damon.live.module import ModuleReader, perf_module, tells_fields
 from perf_damon.live.pipe import PipeReader
 
 COLUMNS = ("start", "end", "nr_accesses", "age", "nr_regions")
@@ -59,6 +59,8 @@ def take_until(heard: Iterable[Heard], condition: Callable[[], bool], what: str)
 
 @pytest.mark.feature("live, perf's Python module")
 def test_both_ways_tell_the_same(here: Path, target: int) -> None:
+    if not tells_fields(perf_module()):
+        pytest.skip("perf 7.2's module does not tell an event's fields; those of 6.1 and 6.12 do")
     ok("start", target)
     (kdamond,) = kdamonds()
     with live.listen([kdamond]) as module, PipeReader([kdamond]) as pipe:

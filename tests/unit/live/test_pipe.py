@@ -6,6 +6,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from perfdata.writer import PATCHED_FIELDS, Writer, damon_event, dummy_event, region_event
@@ -175,3 +176,17 @@ def test_it_is_taken_where_there_is_no_module(
     monkeypatch.setenv("PATH", str(Path(program('cat "$data"')).parent) + ":/usr/bin:/bin")
     with live.listen([500]) as reader:
         assert isinstance(reader, PipeReader) and "pipe" in reader.source
+
+
+@pytest.mark.parametrize(("newer", "reader"), [(True, "PipeReader"), (False, "ModuleReader")])
+def test_it_is_taken_where_the_module_does_not_tell_fields(
+    monkeypatch: pytest.MonkeyPatch, newer: bool, reader: str
+) -> None:
+    """As that of perf 7.2 does not."""
+    perf = ModuleType("perf")
+    if newer:
+        perf.pmus = lambda: []  # type: ignore[attr-defined]
+    monkeypatch.setattr(live, "perf_module", lambda: perf)
+    monkeypatch.setattr(live, "PipeReader", lambda tids: ("PipeReader", tids))
+    monkeypatch.setattr(live, "ModuleReader", lambda module, tids: ("ModuleReader", tids))
+    assert live.listen([500]) == (reader, [500])
