@@ -31,7 +31,7 @@ PYTEST_IN_GUEST = $(VENV_SYSTEM)/bin/python -m pytest -p no:cacheprovider --dura
 
 .PHONY: help setup demo test test-unit unit-newest unit-system test-guest $(GUESTS) $(OURS) $(DEBUG) lint guest bench man install uninstall
 .PHONY: fuzz-report fuzz-kernel clean kernel kunit check-kernel patches test-patches test-perf
-.PHONY: completions dist deb test-deb
+.PHONY: completions dist deb test-deb deb-kernel
 
 help:
 	@echo 'make demo      record and report a real program, in a guest; KERNEL=ours: on our kernel'
@@ -53,6 +53,7 @@ help:
 	@echo 'make uninstall take it away again'
 	@echo 'make dist      an sdist and a wheel, in $(DIST)'
 	@echo 'make deb       a Debian package of perf damon, in $(DEB)'
+	@echo 'make deb-kernel  our kernel as Debian packages, which takes long; CONFIG=guest: a small one, in minutes'
 	@echo 'make test-deb  lintian, and install it in a fresh Debian: use it there, and remove it (as root)'
 	@echo 'make clean     remove build/'
 
@@ -142,6 +143,11 @@ guest: setup
 # Guests run on a stock kernel unless told otherwise; what is built is ours.
 kernel: setup
 	lab/kernel $(if $(filter file,$(origin KERNEL)),ours,$(KERNEL))
+
+# CONFIG=debian: Debian's own configuration with our options; guest: a small one, in minutes.
+CONFIG ?= debian
+deb-kernel: setup
+	lab/kernel ours --deb $(CONFIG)
 
 kunit: setup
 	lab/kernel ours --kunit

@@ -16,6 +16,7 @@ from lab import (
     debian,
     kbuild,
     kcheck,
+    kdeb,
     kernels,
     oops,
     patches,
@@ -194,7 +195,16 @@ def kernel(arguments: list[str]) -> int:
         help="print this kernel's messages, as they are in FILE (-: standard input), with a line "
         "of the source behind each address; of the kernel that was built last",
     )
+    other.add_argument(
+        "--deb",
+        choices=kdeb.RECIPES,
+        metavar="CONFIGURATION",
+        help="build it as Debian packages instead, and print their paths; of the configuration "
+        + "; ".join(f"{name}: {each.about}" for name, each in kdeb.RECIPES.items()),
+    )
     options = parser.parse_args(arguments)
+    if options.deb and options.name != "ours":
+        parser.error("--deb is for the kernel ours")
     if (options.check or options.kunit) and options.name != "ours":
         parser.error("--check and --kunit are for the kernel ours")
     if (options.tree or options.lines) and options.name not in kbuild.RECIPES:
@@ -206,6 +216,10 @@ def kernel(arguments: list[str]) -> int:
         return 1 if found else 0
     if options.kunit:
         return kbuild.kunit()
+    if options.deb:
+        for path in kdeb.build(options.deb, update=options.update):
+            print(path)
+        return 0
     if options.lines:
         recipe = kbuild.RECIPES[options.name]
         with options.lines as file:

@@ -39,9 +39,14 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def setup() -> None:
-    """Install what the lab needs and is missing (quick when nothing is)."""
-    if subprocess.run([str(CHECKOUT / "lab" / "setup")], stdin=subprocess.DEVNULL).returncode:
+def setup(*lists: str) -> None:
+    """Install what the lab needs and is missing (quick when nothing is).
+
+    Also that of packages-LIST.txt, where one is named.
+    """
+    if subprocess.run(
+        [str(CHECKOUT / "lab" / "setup"), *lists], stdin=subprocess.DEVNULL
+    ).returncode:
         raise LabError("lab/setup failed (see above): the lab cannot run without it")
 
 

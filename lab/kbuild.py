@@ -17,7 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -65,10 +65,14 @@ class Recipe:
     ours: bool = True
     """With this repository's DAMON, or with upstream's."""
     configs: tuple[str, ...] = ("guest",)
-    """Files in lab/configs, on top of tinyconfig; of two values for an option the last counts."""
+    """Files in lab/configs, on top of tinyconfig, or of `base`; of two values for an option the
+    last counts."""
     series: Series = LTS
-    usual: int = 1600
-    """About how many objects a first build makes: as counted for the configuration guest."""
+    base: Callable[[], bytes] | None = None
+    """The configuration that `configs` are laid on top of, where that is not tinyconfig."""
+    usual: int | None = 1600
+    """About how many objects a first build makes: as counted for the configuration guest. None
+    where nobody has counted."""
 
     @property
     def home(self) -> Path:
@@ -144,6 +148,12 @@ def tree(name: str, *, update: bool = False) -> Path:
     setup()
     with _laid(recipe, kernel_source(recipe.series, update=update)):
         return recipe.tree
+
+
+def make_of(recipe: Recipe, source: Source, words: list[str], what: str) -> None:
+    """Make something else of a kernel than its image: the last of the words of make's."""
+    with _laid(recipe, source):
+        _build(recipe, source, words, what)
 
 
 def kunit() -> int:
@@ -249,14 +259,18 @@ def _configure(recipe: Recipe, log: IO[bytes]) -> None:
     fragments = recipe.fragments
     # Kbuild asks about options that are new; so that all Kconfig files that we may change count.
     kconfigs = sorted(recipe.tree.glob("mm/**/Kconfig*"))
-    made_of = digest([*fragments, *kconfigs])
+    base = recipe.base() if recipe.base else b""
+    made_of = digest([*fragments, *kconfigs]) + hashlib.sha256(base).hexdigest()
     if stamp.exists() and config.exists() and stamp.read_text() == made_of + digest([config]):
         return
     progress(f"configuring the kernel {recipe.name}")
     # Apart until it is whole; and an unchanged one stays, for make to see.
     new = recipe.objects / ".config.new"
     own = {"KCONFIG_CONFIG": str(new)}
-    _make(recipe, ["tinyconfig"], log, "", environment=own)
+    if recipe.base:
+        new.write_bytes(base)
+    else:
+        _make(recipe, ["tinyconfig"], log, "", environment=own)
     merge = ["sh", str(recipe.tree / "scripts/kconfig/merge_config.sh"), "-m", str(new)]
     done = subprocess.run(
         [*merge, *map(str, fragments)],
@@ -382,6 +396,8 @@ def _expected(recipe: Recipe) -> int | None:
     try:
         usual = int((recipe.home / COUNT).read_text())
     except (OSError, ValueError):
+        if recipe.usual is None:
+            return None
         usual = recipe.usual
     return expected(usual, _count(recipe))
 
