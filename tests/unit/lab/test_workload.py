@@ -54,6 +54,18 @@ def only(tmp_path):
     return process
 
 
+def until_touched(run, tmp_path, text=TWO_STEPS):
+    """Runs a pattern until each touch was passed, and gives its phases: a busy machine may leave
+    a program no time in a phase of some milliseconds."""
+    for _ in range(100):
+        (tmp_path / "truth").unlink(missing_ok=True)
+        assert run(text).returncode == 0
+        phases = only(tmp_path).phases
+        if all(touch.passes for phase in phases for touch in phase.touches):
+            return phases
+    return pytest.fail("a pattern's memory is never touched")
+
+
 def test_truth_follows_the_pattern(run, tmp_path):
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     done = run(TWO_STEPS)
@@ -66,7 +78,6 @@ def test_truth_follows_the_pattern(run, tmp_path):
     assert first.hot() == ((memory.start, memory.start + MB),)
     [touch] = first.touches
     assert (touch.region, touch.access, touch.every) == ("memory", "write", 0)
-    assert touch.passes > 0
     # Neighbours are told apart as touches, joined as hot memory.
     assert [t.start - memory.start for t in second.touches] == [2 * MB, MB]
     assert second.hot() == (
@@ -83,12 +94,11 @@ def test_truth_follows_the_pattern(run, tmp_path):
 
 
 def test_every_limits_the_passes(run, tmp_path):
-    assert run(TWO_STEPS).returncode == 0
-    second = only(tmp_path).phases[1]
+    _, second = until_touched(run, tmp_path)
     slow, fast = second.touches
     # One at the begin of each 5 ms; fewer where the machine was busy.
-    assert 1 <= slow.passes <= (second.end - second.begin) // slow.every + 1
-    assert fast.passes > slow.passes
+    assert slow.passes <= (second.end - second.begin) // slow.every + 1
+    assert fast.passes >= slow.passes
 
 
 def test_option_every_is_for_touches_without_one(run, tmp_path):
@@ -201,30 +211,32 @@ def test_only_what_is_touched_of_a_sparse_region_has_memory(workload_program, tm
 def test_strides_and_fresh_memory(workload_program, tmp_path):
     (tmp_path / "pattern").write_text(
         "region m 8M thp=off populate=no\nregion n 2M thp=off populate=no gap=1M\n"
-        "phase 20ms\n touch m 0 8M write stride=1M\n touch n 0 1M write\n"
+        "phase 1s\n touch m 0 8M write stride=1M\n touch n 0 1M write\n"
         "phase 60s\n touch n 512K 512K fresh stride=1M every=60s\n"
     )
     program = subprocess.Popen(
         [workload_program, "--truth", tmp_path / "truth", tmp_path / "pattern"]
     )
+
+    def rss():
+        smaps = Path(f"/proc/{program.pid}/smaps").read_text()
+        return {
+            name: re.search(
+                rf"^{region.start:x}-{region.end:x} .*?^Rss: +(\d+) kB$", smaps, re.M | re.S
+            )[1]
+            for name, region in only(tmp_path).regions.items()
+        }
+
     try:
         wait_for(lambda: b'"type": "phase"' in b"".join(lines(tmp_path)))
-        time.sleep(0.2)
-        smaps = Path(f"/proc/{program.pid}/smaps").read_text()
+        # Of n: half of a megabyte, and one page of the half that was given back.
+        wait_for(lambda: rss() == {"m": "32", "n": "516"})
         program.terminate()
         program.wait()
     finally:
         program.kill()
         program.wait()
     process = only(tmp_path)
-    rss = {
-        name: re.search(
-            rf"^{region.start:x}-{region.end:x} .*?^Rss: +(\d+) kB$", smaps, re.M | re.S
-        )[1]
-        for name, region in process.regions.items()
-    }
-    # Of n: half of a megabyte, and one page of the half that was given back.
-    assert rss == {"m": "32", "n": "516"}
     strided, dense = process.phases[0].touches
     assert (strided.stride, strided.fresh, strided.pages) == (MB, False, 8)
     assert (dense.stride, dense.pages) == (4096, 256)
