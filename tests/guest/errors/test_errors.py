@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from guest import ADMIN, CHECKOUT, damon, environment, kdamonds, put, run
+from guest import ADMIN, CHECKOUT, damon, environment, kdamonds, put, run, wait_until
 
 
 def test_no_such_process(here: Path) -> None:
@@ -51,6 +51,12 @@ def test_the_kernels_own_user_of_damon(here: Path, target: int) -> None:
     if not switch.exists():
         pytest.skip("this kernel has no DAMON_RECLAIM")
     switch.write_text("Y")
+    # Linux 6.1 tries it later, and then says no.
+    wait_until(
+        lambda: kdamonds() or switch.read_text().strip() == "N", "DAMON_RECLAIM runs, or cannot"
+    )
+    if not kdamonds():
+        pytest.skip("this kernel's DAMON_RECLAIM does not turn on")
     try:
         assert "DAMON_RECLAIM runs" in damon("status").stdout
         result = damon("start", target)
