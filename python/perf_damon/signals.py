@@ -43,6 +43,9 @@ INTERRUPTED = 128 + signal.SIGINT
 _held = 0
 _waiting: int | None = None
 _raised = False
+_postponed: int | None = None
+_AGAIN_S = 0.01
+"""When a signal that came while a module was imported is looked at again: before people notice."""
 
 
 def catch_all(handler: Callable[[int, FrameType | None], None] | None = None) -> None:
@@ -93,14 +96,29 @@ def rearm() -> None:
     _raised = False
 
 
-def _arrived(number: int, _frame: FrameType | None) -> None:
-    global _waiting
+def _arrived(number: int, frame: FrameType | None) -> None:
+    global _waiting, _postponed
+    if number == signal.SIGALRM and _postponed is not None:
+        number, _postponed = _postponed, None
     if _raised:
         return
     if _held:
         _waiting = number
+    elif _importing(frame):
+        # Modules in C turn an exception in their midst into an ImportError, or print it.
+        _postponed = number
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
     else:
         _raise(number)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported by what was interrupted."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _raise(number: int) -> None:

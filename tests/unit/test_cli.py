@@ -110,6 +110,19 @@ def test_nothing_heavy_is_loaded_for_help() -> None:
         assert done.stdout == "set()\n", command
 
 
+def test_nothing_heavy_is_held_while_it_records() -> None:
+    """For hours, it may be; and a signal while it begins would wait for it."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(PROGRAM.parents[2] / 'python')!r})\n"
+        "import perf_damon.record.session\n"
+        "print({'numpy', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
+
+
 def test_head_ends_it_quietly(tmp_path: Path) -> None:
     recording = Path(__file__).parents[1] / "data/stairs.perf.data"
     command = f"'{sys.executable}' '{PROGRAM}' report regions -i '{recording}'"

@@ -28,7 +28,6 @@ from perf_damon.control.system import EVENT, System
 from perf_damon.errors import EXIT_ERROR, EXIT_OK, DataError, Error, UsageError
 from perf_damon.installed import Installed
 from perf_damon.parameters import Kdamond, Parameters, Scheme
-from perf_damon.record import command_line
 from perf_damon.record.count import Count, count
 from perf_damon.record.guard import Guard
 from perf_damon.record.launch import Launched, launch
@@ -77,6 +76,8 @@ class Session:
     _installed: Installed = field(default_factory=Installed, init=False)
     _recorded: bool = field(default=False, init=False)
     """perf record has finished the file."""
+    _words: list[str] = field(default_factory=list, init=False)
+    """perf record's command line."""
 
     def run(self) -> int:
         """Record; returns the exit status: the command's own where there is one. Raises Error."""
@@ -317,11 +318,8 @@ class Session:
         code = perf.finish()
         self.perf_said = perf.said()
         self._recorded = code == 0
+        self._words = perf.words
         perf.close()
-        if self._recorded:
-            # What cannot be read is told when it is read back.
-            with suppress(DataError, OSError):
-                command_line.complete(self.output, perf.words)
         if code != 0 and sys.exc_info()[0] is None:
             raise Error(f"perf record ended with status {code}", self.perf_said.strip())
 
@@ -340,7 +338,11 @@ class Session:
         from perf_damon import open as open_recording
         from perf_damon.analysis.darc import span, sums
         from perf_damon.analysis.select import nothing
+        from perf_damon.record import command_line
 
+        # What cannot be read is told when it is read back.
+        with signals.held(), suppress(DataError, OSError):
+            command_line.complete(self.output, self._words)
         try:
             with working(f"reading {self.output}"):
                 recording = open_recording(self.output, force=True)
