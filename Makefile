@@ -86,6 +86,9 @@ test-guest: setup $(VENV_SYSTEM)/done
 	lab/perf ours-bare >/dev/null
 	+$(MAKE) --no-print-directory -j2 -Otarget debug-kernel $(OURS) $(GUESTS)
 
+# Each of them can be run by itself.
+$(GUESTS) $(OURS) $(DEBUG) $(GENERATIONS): setup $(VENV_SYSTEM)/done
+
 $(GUESTS): guest-%:
 	lab/guest --kernel $(KERNEL) --cached --memory 3G --timeout 45m -- \
 		env REDIS="$$(lab/package redis-server redis-tools)" $(PYTEST_IN_GUEST) tests/guest/$*

@@ -81,3 +81,22 @@ def test_the_manual_has_every_command_and_option() -> None:
             if not re.search(rf"(?<![\w-]){option}(?![\w-])", manual):
                 missing.append(f"{command} {option}")
     assert not missing
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["guest-errors", "ours-kernel", "debug-kernel", "lru-gen-darc", "fuzz-kernel", "test-perf"],
+)
+def test_a_verb_that_is_run_alone_has_its_python(verb: str) -> None:
+    """As in a fresh clone: the environment is older than what it is made of."""
+    done = subprocess.run(
+        ["make", "-n", "-W", "lab/requirements.txt", "-C", ROOT, verb],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    made, used = (
+        done.stdout.find(words)
+        for words in ("venv --system-site", "venv-system/bin/python -m pytest")
+    )
+    assert 0 <= made < used
