@@ -148,8 +148,6 @@ def parse(file: BinaryIO, path: str) -> Container:
     (_, attr_size, attrs_offset, attrs_size, data_offset, data_size) = struct.unpack_from(
         f"{order}6Q", head, 8
     )
-    words = struct.unpack_from(f"{order}4Q", head, 72)
-    flags = sum(word << 64 * i for i, word in enumerate(words))
     if data_offset > size or data_offset < HEADER_SIZE:
         raise DataError(
             f"{path}: the data are said to begin at byte {data_offset} of {size}",
@@ -159,6 +157,7 @@ def parse(file: BinaryIO, path: str) -> Container:
     # perf writes the size of the data when it ends; 0 means that it never got there.
     held = min(data_size or size, size - data_offset)
     complete = bool(data_size) and held == data_size
+    bits = feature_bits(head, order) if complete else []
     return Container(
         path=path,
         size=size,
@@ -166,9 +165,7 @@ def parse(file: BinaryIO, path: str) -> Container:
         data=Section(data_offset, held),
         complete=complete,
         missing=data_size - held if data_size else 0,
-        features=_feature_table(file, size, data_offset + data_size, flags, order)
-        if complete
-        else {},
+        features=_feature_table(file, size, data_offset + data_size, bits, order),
         order=order,
     )
 
@@ -219,10 +216,16 @@ def _attr(content: bytes, ids: bytes, order: str) -> Attr:
     )
 
 
+def feature_bits(head: bytes, order: str) -> list[int]:
+    """The features that a file's header says it has, in the order of the table of their places."""
+    words = struct.unpack_from(f"{order}4Q", head, 72)
+    flags = sum(word << 64 * i for i, word in enumerate(words))
+    return [bit for bit in range(256) if flags >> bit & 1]
+
+
 def _feature_table(
-    file: BinaryIO, size: int, offset: int, flags: int, order: str
+    file: BinaryIO, size: int, offset: int, bits: list[int], order: str
 ) -> dict[int, Section]:
-    bits = [bit for bit in range(256) if flags >> bit & 1]
     content = read_at(file, offset, 16 * len(bits))
     sections = struct.iter_unpack(f"{order}2Q", content[: len(content) & ~15])
     return {

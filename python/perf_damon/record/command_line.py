@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from perf_damon.parameters import PARAMETERS_WORD
-from perf_damon.perfdata.container import CMDLINE, HEADER_SIZE, is_pipe, parse
+from perf_damon.perfdata.container import CMDLINE, HEADER_SIZE, feature_bits, is_pipe, parse
 
 _ALIGN = 64
 
@@ -34,11 +34,8 @@ def complete(path: str, words: Sequence[str]) -> bool:
             return False
         if PARAMETERS_WORD.encode() in parts.feature(file, CMDLINE):
             return False
-        flags = int.from_bytes(
-            b"".join(word.to_bytes(8, "little") for word in struct.unpack(
-                f"{parts.order}4Q", head[72:104])), "little")  # fmt: skip
-        before = (flags & ((1 << CMDLINE) - 1)).bit_count()
-        entry = parts.data.offset + parts.data.size + 16 * before
+        place = feature_bits(head, parts.order).index(CMDLINE)
+        entry = parts.data.offset + parts.data.size + 16 * place
         content = _content(words, parts.order)
         _write(file.fileno(), content, parts.size)
         _write(file.fileno(), struct.pack(f"{parts.order}2Q", parts.size, len(content)), entry)
