@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from perf_damon.control.sysfs import Sysfs
 from perf_damon.control.system import System
+from perf_damon.tracepoints import APPLY_EVENT, EVENT, REGION_EVENT
 
 _CONTEXT = {
     "intervals_goal": "monitoring_attrs/intervals/intervals_goal",
@@ -17,12 +18,12 @@ _CONTEXT = {
     "schemes": "schemes",
 }
 _TRACEPOINTS = (
-    "damon_aggregated",
-    "damos_before_apply",
+    EVENT,
+    APPLY_EVENT,
     "damon_monitor_intervals_tune",
     "damos_esz",
     "damos_stat_after_apply_interval",
-    "damon_region_aggregated",
+    REGION_EVENT,
 )
 
 

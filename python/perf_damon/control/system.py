@@ -13,11 +13,8 @@ from pathlib import Path
 
 from perf_damon.control.sysfs import Sysfs
 from perf_damon.errors import Error
+from perf_damon.tracepoints import APPLY_EVENT, EVENT, REGION_EVENTS, SYSTEM
 
-EVENT = "damon_aggregated"
-REGION_EVENT = "damon_region_aggregated"
-"""Of Linux 7.2 and newer: with the hits of probes; only where a context has some."""
-APPLY_EVENT = "damos_before_apply"
 _SYSTEM_RAM = re.compile(r"\s*([0-9a-f]+)-([0-9a-f]+) : System RAM(?: \([^()]*\))?")
 DARC = Path("/sys/kernel/mm/darc")
 MODULES = Path("/sys/module")
@@ -116,7 +113,7 @@ class System:
             return (self.proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return ""
 
-    def tracing_event(self, name: str = EVENT, group: str = "damon") -> Path | None:
+    def tracing_event(self, name: str = EVENT, group: str = SYSTEM) -> Path | None:
         """The folder of one of DAMON's events in tracefs; None where it is not to be seen."""
         for root in self.tracing:
             if (path := root / "events" / group / name).is_dir():
@@ -125,8 +122,7 @@ class System:
 
     def region_events(self) -> tuple[str, ...]:
         """Those that tell of each region at the end of an aggregation, as the kernel has them."""
-        names = (EVENT, REGION_EVENT)
-        return tuple(name for name in names if self.tracing_event(name) is not None)
+        return tuple(name for name in REGION_EVENTS if self.tracing_event(name) is not None)
 
     def kernel_config(self) -> dict[str, str]:
         """The kernel's configuration where it can be read, else nothing."""

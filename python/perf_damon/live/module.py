@@ -20,10 +20,10 @@ import numpy as np
 from perf_damon import perfs
 from perf_damon.errors import DataError, Error
 from perf_damon.live.both import Joiner
-from perf_damon.perfdata.events import EVENTS, MAX_TARGETS, Events, no_events
+from perf_damon.perfdata.events import MAX_TARGETS, Events, no_events
 from perf_damon.perfdata.layout import HITS
 from perf_damon.perfdata.probes import table as table_of
-from perf_damon.perfdata.tracing import EVENT, REGION_EVENT, SYSTEM
+from perf_damon.tracepoints import EVENT, REGION_EVENT, REGION_EVENTS, SYSTEM
 
 PAGES = 128
 """Pages of each CPU's buffer: 512 KiB hold about 6,000 events."""
@@ -108,7 +108,7 @@ class ModuleReader:
                 for name in reversed(numbers):
                     for tid in tids or (-1,):
                         self._open(name, numbers[name], tid, pages)
-            self._lists.sort(key=lambda one: EVENTS.index(one[0]))
+            self._lists.sort(key=lambda one: REGION_EVENTS.index(one[0]))
         except BaseException:
             self.close()
             raise
@@ -161,7 +161,7 @@ class ModuleReader:
 
     def read(self) -> Events:
         """See Reader."""
-        told = {name: _Rows() for name in EVENTS}
+        told = {name: _Rows() for name in REGION_EVENTS}
         last = self._hung_up == self._fds
         for name, events, *_ in self._lists:
             for cpu in self._cpus:
@@ -224,7 +224,7 @@ def _bytes(hits: bytes | bytearray | str) -> bytes:
 def _event_numbers(module: ModuleType) -> dict[str, int]:
     """The events that tell of regions, by name, as far as the kernel has them."""
     numbers = {}
-    for name in EVENTS:
+    for name in REGION_EVENTS:
         try:
             number = int(module.tracepoint(SYSTEM, name))
         except OSError:

@@ -18,10 +18,11 @@ from perf_damon.errors import DataError, Error
 from perf_damon.live.both import Joiner
 from perf_damon.perfdata import container, tracing
 from perf_damon.perfdata.container import Attr
-from perf_damon.perfdata.events import EVENTS, EventCollector, Events, find_events, no_events
+from perf_damon.perfdata.events import EventCollector, Events, find_events, no_events
 from perf_damon.perfdata.layout import RECORD_LOST, RECORD_LOST_SAMPLES, RECORD_SAMPLE
-from perf_damon.perfdata.tracing import EVENT, SYSTEM, EventFormat
+from perf_damon.perfdata.tracing import EventFormat
 from perf_damon.perfdata.walk import Block
+from perf_damon.tracepoints import EVENT, REGION_EVENTS, SYSTEM
 
 _PIECE = 1 << 20
 _PATIENCE_S = 30
@@ -162,7 +163,7 @@ class Stream:
         words = np.frombuffer(data, np.uint64)
         sizes = np.array([len(sample) // 8 for sample in samples], np.int64)
         at = np.append(0, np.cumsum(sizes)[:-1])
-        told = dict.fromkeys(EVENTS, no_events())
+        told = dict.fromkeys(REGION_EVENTS, no_events())
         for attr, event in self._events:
             # There may be the other event, and perf's own.
             collector = EventCollector(

@@ -22,7 +22,6 @@ from perf_damon.perfdata.assemble import acted_on, assemble
 from perf_damon.perfdata.container import Attr, Container
 from perf_damon.perfdata.darc import DarcCollector, ZoneNames
 from perf_damon.perfdata.events import (
-    EVENTS,
     EventCollector,
     Events,
     fields_of,
@@ -40,6 +39,7 @@ from perf_damon.perfdata.tracing import EventFormat
 from perf_damon.perfdata.walk import Walk
 from perf_damon.recording import Applied, Darc, Header, Losses, Recording
 from perf_damon.terminal import say
+from perf_damon.tracepoints import APPLY_EVENT, REGION_EVENTS, SYSTEM
 
 _KEPT_BYTES = 16 << 20
 _MAX_NAMES = 5
@@ -89,7 +89,7 @@ def _read_columns(
 ) -> Recording:
     """Read the records of a plain file, or those of a session and what perf script tells beside."""
     darc = _darc_events(file, parts)
-    acted = _event_of(file, parts, tracing.APPLY_EVENT)
+    acted = _event_of(file, parts, APPLY_EVENT)
     regions: list[tuple[Attr, EventFormat]] = []
     try:
         regions = _damon_events(file, parts)
@@ -222,7 +222,7 @@ def _read_through_perf(file: BinaryIO, parts: Container, size: int, force: bool)
     # Without a line of it, the event's name among perf's words tells that it was recorded.
     recorded = recorded or {name for word in header.cmdline for name in _ours(word)}
     with_darc = bool(recorded & darc_events.EVENTS.keys())
-    acted = tracing.APPLY_EVENT in recorded
+    acted = APPLY_EVENT in recorded
     reader = ScriptReader(parts.path, force)
     events = reader.read(bool(recorded))
     losses = Losses(
@@ -287,7 +287,7 @@ def _darc_events(file: BinaryIO, parts: Container) -> list[tuple[Attr, EventForm
 
 
 def _event_of(
-    file: BinaryIO, parts: Container, name: str, system: str = tracing.SYSTEM
+    file: BinaryIO, parts: Container, name: str, system: str = SYSTEM
 ) -> tuple[Attr, EventFormat] | None:
     """The attribute and the format of another of DAMON's events; None where it is not recorded."""
     formats = tracing.parse_tracing_data(parts.feature(file, container.TRACING_DATA))
@@ -303,7 +303,7 @@ def _damon_events(file: BinaryIO, parts: Container) -> list[tuple[Attr, EventFor
         return _known(found, parts.path)
     if not formats and any(a.type == container.TYPE_TRACEPOINT for a in parts.attrs):
         # perf writes the formats last. The kernel that recorded may be the one that runs.
-        running = [tracing.running_kernel_format(name) for name in EVENTS]
+        running = [tracing.running_kernel_format(name) for name in REGION_EVENTS]
         if found := find_events(parts.attrs, [one for one in running if one is not None]):
             return _known(found, parts.path)
         what = "perf record did not finish it" if not parts.missing else "the file is cut off"
@@ -347,7 +347,7 @@ def _recorded(file: BinaryIO, parts: Container) -> set[str] | None:
 
 def _ours(word: str) -> list[str]:
     """Which of the events that are read a word of perf's command line names."""
-    known = dict.fromkeys((*EVENTS, tracing.APPLY_EVENT), tracing.SYSTEM)
+    known = dict.fromkeys((*REGION_EVENTS, APPLY_EVENT), SYSTEM)
     known |= dict.fromkeys(darc_events.EVENTS, darc_events.SYSTEM)
     return [name for name, system in known.items() if f"{system}:{name}" in word]
 

@@ -16,13 +16,12 @@ from perf_damon.perfdata.container import DUMMY, TYPE_TRACEPOINT, Attr
 from perf_damon.perfdata.layout import FIELDS, HITS, raw_fields
 from perf_damon.perfdata.probes import Hits, doubled, joined_keys, wider
 from perf_damon.perfdata.samples import SampleCollector
-from perf_damon.perfdata.tracing import EVENT, REGION_EVENT, SYSTEM, EventFormat
+from perf_damon.perfdata.tracing import EventFormat
 from perf_damon.perfdata.walk import Block
 from perf_damon.recording import Column
+from perf_damon.tracepoints import REGION_EVENTS, SYSTEM
 
 MAX_TARGETS = 1 << 16
-EVENTS = (EVENT, REGION_EVENT)
-"""Those that tell of a region, in the order in which the kernel does."""
 _KINDS = {
     "time": np.uint64,
     "start": np.uint64,
@@ -274,7 +273,7 @@ def find_events(
     attrs: Sequence[Attr], formats: Sequence[EventFormat]
 ) -> list[tuple[Attr, EventFormat]]:
     """The attributes and formats of those that tell of regions, as far as they are recorded."""
-    found = (find_event(attrs, formats, name) for name in EVENTS)
+    found = (find_event(attrs, formats, name) for name in REGION_EVENTS)
     return [one for one in found if one is not None]
 
 

@@ -13,11 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-SYSTEM = "damon"
-EVENT = "damon_aggregated"
-REGION_EVENT = "damon_region_aggregated"
-"""Of Linux 7.2 and newer: the same of a context with probes, and what these have hit."""
-APPLY_EVENT = "damos_before_apply"
+from perf_damon.tracepoints import EVENT, SYSTEM
+
 TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 
 _MAGIC = b"\x17\x08\x44tracing"

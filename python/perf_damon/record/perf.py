@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perf_damon import perfs
-from perf_damon.control.system import APPLY_EVENT, DARC_EVENTS, EVENT
+from perf_damon.control.system import DARC_EVENTS
 from perf_damon.errors import Error
 from perf_damon.parameters import Parameters
+from perf_damon.tracepoints import APPLY_EVENT, EVENT
 
 _WAITER = "trap 'exit 0' TERM; echo ready; exec >/dev/null; read -r _ || :"
 """Once all threads that perf listens to have ended, it ends by itself: it sends its workload

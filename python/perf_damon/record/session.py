@@ -24,7 +24,7 @@ from perf_damon.control import modules, monitor
 from perf_damon.control.modules import Module
 from perf_damon.control.monitor import Slot
 from perf_damon.control.nodes import Context
-from perf_damon.control.system import EVENT, System
+from perf_damon.control.system import System
 from perf_damon.errors import EXIT_ERROR, EXIT_OK, DataError, Error, UsageError
 from perf_damon.installed import Installed
 from perf_damon.parameters import Kdamond, Parameters, Scheme
@@ -34,6 +34,7 @@ from perf_damon.record.launch import Launched, launch
 from perf_damon.record.perf import PerfRecord, Plan
 from perf_damon.schemes.text import format_scheme
 from perf_damon.terminal import has_ticks, say, tick, working
+from perf_damon.tracepoints import EVENT
 from perf_damon.units import format_size, format_time_us
 
 _COMMAND_PATIENCE_S = 5

@@ -13,7 +13,8 @@ import pytest
 
 from guest import damon, kdamonds, ok, put
 from perf_damon import open as open_recording
-from perf_damon.control.system import APPLY_EVENT, System
+from perf_damon.control.system import System
+from perf_damon.tracepoints import APPLY_EVENT
 
 MB = 1 << 20
 COLD = "action=stat size=4K-max accesses=0%-0% age=1s-max"

@@ -5,6 +5,7 @@ import pytest
 
 from perf_damon.perfdata import tracing
 from perf_damon.perfdata.tracing import Field, parse_format, parse_tracing_data
+from perf_damon.tracepoints import APPLY_EVENT
 
 from .writer import APPLY_FIELDS, FIELDS, Event, Writer, format_text
 
@@ -63,8 +64,8 @@ def test_running_kernel(tmp_path, monkeypatch):
     event.mkdir(parents=True)
     (event / "format").write_text(format_text("damon_aggregated", 9, FIELDS))
     assert tracing.running_kernel_format().id == 9
-    assert tracing.running_kernel_format(tracing.APPLY_EVENT) is None
+    assert tracing.running_kernel_format(APPLY_EVENT) is None
     (event.parent / "damos_before_apply").mkdir()
     text = format_text("damos_before_apply", 10, APPLY_FIELDS)
     (event.parent / "damos_before_apply/format").write_text(text)
-    assert tracing.running_kernel_format(tracing.APPLY_EVENT).id == 10
+    assert tracing.running_kernel_format(APPLY_EVENT).id == 10
