@@ -88,7 +88,7 @@ def _debootstrap(wanted: Root, path: Path) -> None:
     try:
         done = subprocess.run(
             [
-                *_as_root(), program, "--variant=minbase", f"--include={','.join(wanted.packages)}",
+                *as_root(), program, "--variant=minbase", f"--include={','.join(wanted.packages)}",
                 *([f"--keyring={keyring}"] if keyring else []), wanted.suite, str(new), uri,
             ],
             stdin=subprocess.DEVNULL,
@@ -105,16 +105,17 @@ def _debootstrap(wanted: Root, path: Path) -> None:
             raise LabError(f"debootstrap of {wanted.suite} failed: {' | '.join(said[-8:])}")
         # Half of its size: packages that are installed.
         subprocess.run(
-            [*_as_root(), "sh", "-c", 'rm -f "$1"/var/cache/apt/archives/*.deb', "sh", str(new)],
+            [*as_root(), "sh", "-c", 'rm -f "$1"/var/cache/apt/archives/*.deb', "sh", str(new)],
             stdin=subprocess.DEVNULL,
         )
         # mkdtemp() lets nobody else in, and tests that give root up run in it.
-        subprocess.run([*_as_root(), "chmod", "755", str(new)], stdin=subprocess.DEVNULL)
+        subprocess.run([*as_root(), "chmod", "755", str(new)], stdin=subprocess.DEVNULL)
         new.rename(path)
     finally:
         if new.exists():
-            subprocess.run([*_as_root(), "rm", "-rf", str(new)], stdin=subprocess.DEVNULL)
+            subprocess.run([*as_root(), "rm", "-rf", str(new)], stdin=subprocess.DEVNULL)
 
 
-def _as_root() -> list[str]:
+def as_root() -> list[str]:
+    """What a command begins with that has to be run as root."""
     return [] if os.geteuid() == 0 else ["sudo"]

@@ -7,12 +7,11 @@ are gone with the command, however it ends, killed as well.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 from pathlib import Path
 
-from lab.roots import Root, make
+from lab.roots import Root, as_root, make
 
 # Not /sys: what is tested here has no business with this machine's DAMON.
 _ENTER = """
@@ -21,7 +20,6 @@ mount -t proc proc "$2/root/proc" &&
 mount -t tmpfs tmpfs "$2/root/run" &&
 root=$2/root && shift 2 && cd / && exec chroot "$root" "$@"
 """
-_AS_ROOT = [] if os.geteuid() == 0 else ["sudo"]
 
 
 class Chroot:
@@ -47,7 +45,7 @@ class Chroot:
         }
         return subprocess.run(
             [
-                *(*_AS_ROOT, "unshare", "--mount", "--pid", "--fork", "--kill-child"),
+                *(*as_root(), "unshare", "--mount", "--pid", "--fork", "--kill-child"),
                 *("sh", "-c", _ENTER, "sh", str(self._lower), self._folder.name),
                 *("env", "-i", *(f"{name}={value}" for name, value in environment.items())),
                 *words,
@@ -63,7 +61,7 @@ class Chroot:
         done = self.run("true")
         assert done.returncode == 0, done.stderr
         subprocess.run(
-            [*_AS_ROOT, "install", "-D", "-m", "644", str(source), f"{self.upper}{name}"],
+            [*as_root(), "install", "-D", "-m", "644", str(source), f"{self.upper}{name}"],
             check=True,
         )
 
@@ -80,5 +78,5 @@ class Chroot:
     def close(self) -> None:
         """Throw it away."""
         # overlayfs keeps folders in work that are root's alone.
-        subprocess.run([*_AS_ROOT, "rm", "-rf", str(self.upper), f"{self._folder.name}/work"])
+        subprocess.run([*as_root(), "rm", "-rf", str(self.upper), f"{self._folder.name}/work"])
         self._folder.cleanup()

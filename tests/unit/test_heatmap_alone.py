@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import environments
 import pytest
 import recordings
 from perfdata.test_script import needs_perf
@@ -45,13 +46,12 @@ def module(tmp_path):
 def alone(
     *words: object, script: Path = SCRIPT, stdin: Path | None = None, cwd=None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PERF"))}
     with Path(stdin or os.devnull).open() as stream:
         return subprocess.run(
             [sys.executable, script, *map(str, words)],
             capture_output=True,
             text=True,
-            env={**clean, "COLUMNS": "80", "LINES": "24", "LANG": "C.UTF-8", **environment},
+            env=environments.plain(**environment),
             stdin=stream,
             cwd=cwd,
             timeout=60,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+import environments
 import pytest
 import recordings
 from perfdata.writer import Writer, damon_event, dummy_event, region_event
@@ -49,12 +49,11 @@ pytestmark = pytest.mark.skipif(bool(without_plugin()), reason=without_plugin() 
 def perf(
     *words: object, cwd: Path | None = None, stdin: TextIO | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PERF"))}
     return subprocess.run(
         ["perf", *map(str, words)],
         capture_output=True,
         text=True,
-        env={**clean, "COLUMNS": "80", "LINES": "24", "LANG": "C.UTF-8", **environment},
+        env=environments.plain(**environment),
         cwd=cwd,
         stdin=stdin,
         timeout=60,

@@ -27,7 +27,6 @@ from perf_damon.perfdata.script import ScriptReader
 from perf_damon.recording import UNTOLD, Recording
 
 BOTH = ("damon:damon_aggregated", "damon:damon_region_aggregated")
-STAT = Path("/sys/module/damon_stat/parameters/enabled")
 TOLD = re.compile(
     r"(\d+)\.(\d{9}): +damon:damon_region_aggregated: target_id=0 nr_regions=(\d+) (\d+)-(\d+): "
     r"(\d+) (\d+) probe_hits=([0-9a-f]{2}) ([0-9a-f]{2})"
@@ -38,14 +37,6 @@ pytestmark = pytest.mark.skipif(
     not (ROOT / "events/damon/damon_region_aggregated").is_dir(),
     reason="this kernel has no damon:damon_region_aggregated",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def nobody_else() -> None:
-    """DAMON_STAT runs from boot on, and keeps everybody else out."""
-    if STAT.exists() and STAT.read_text().strip() == "Y":
-        STAT.write_text("N")
-    wait_until(lambda: not kdamonds(), "DAMON_STAT has ended")
 
 
 @pytest.fixture

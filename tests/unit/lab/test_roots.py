@@ -27,7 +27,7 @@ def debootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
     monkeypatch.setattr(debian, "mirror", lambda: ("file:/archive", []))
     monkeypatch.setattr(debian, "ARCHIVE_KEYRING", tmp_path / "keyring")
-    monkeypatch.setattr(roots, "_as_root", lambda: [])
+    monkeypatch.setattr(roots, "as_root", lambda: [])
     monkeypatch.setattr(roots.os, "geteuid", lambda: 0)
     (tmp_path / "keyring").touch()
     program = tmp_path / "bin/debootstrap"
