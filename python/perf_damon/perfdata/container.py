@@ -157,7 +157,10 @@ def parse(file: BinaryIO, path: str) -> Container:
     # perf writes the size of the data when it ends; 0 means that it never got there.
     held = min(data_size or size, size - data_offset)
     complete = bool(data_size) and held == data_size
-    bits = feature_bits(head, order) if complete else []
+    features = {}
+    if complete:
+        bits = feature_bits(head, order)
+        features = _feature_table(file, size, data_offset + data_size, bits, order)
     return Container(
         path=path,
         size=size,
@@ -165,7 +168,7 @@ def parse(file: BinaryIO, path: str) -> Container:
         data=Section(data_offset, held),
         complete=complete,
         missing=data_size - held if data_size else 0,
-        features=_feature_table(file, size, data_offset + data_size, bits, order),
+        features=features,
         order=order,
     )
 
